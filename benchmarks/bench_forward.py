@@ -1,0 +1,174 @@
+"""Tokens per second and peak memory of DNAFMModel against transformers' own EsmcModel of the same shape and dtype.
+
+Tokens are those of the sequences; padding does not count. Both models run in turn in one process, so that a machine
+that slows down slows both; peak memory is that of a process of its own for each model.
+
+    python benchmarks/bench_forward.py                       # a small model, for CPUs
+    python benchmarks/bench_forward.py --hidden 4352 --layers 32 --heads 32 --intermediate 11584   # 7B, for GPUs
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+import torch
+import transformers
+from transformers import EsmcConfig, EsmcModel
+
+from dnafm import DNAFMConfig, DNAFMModel
+
+EQUAL_LENGTH_BASES = 1000
+MIXED_LENGTHS_BASES = (200, 4000)
+MODELS = ("dnafm", "esmc")
+# What can be timed: whether lengths are mixed, and whether a backward pass follows.
+CASES = {
+    "equal, forward": (False, False),
+    "equal, forward + backward": (False, True),
+    "mixed, forward": (True, False),
+    "mixed, forward + backward": (True, True),
+}
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hidden", type=int, default=256)
+    parser.add_argument("--intermediate", type=int, default=704)
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--heads", type=int, default=4)
+    parser.add_argument("--batch", type=int, default=8, help="sequences in a batch")
+    parser.add_argument("--runs", type=int, default=5, help="timed runs of each model and case; the median is printed")
+    parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--json", help="also write the figures to this file")
+    parser.add_argument("--measure_memory", nargs=2, metavar=("MODEL", "CASE"), help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def build_model(name, arguments):
+    shape = {
+        "vocab_size": 16,
+        "hidden_size": arguments.hidden,
+        "intermediate_size": arguments.intermediate,
+        "num_hidden_layers": arguments.layers,
+        "num_attention_heads": arguments.heads,
+        "max_position_embeddings": 4002,
+    }
+    torch.manual_seed(0)
+    if name == "dnafm":
+        model = DNAFMModel(DNAFMConfig(**shape))
+    else:
+        special = {"pad_token_id": 0, "mask_token_id": 1, "bos_token_id": 11, "eos_token_id": 12}
+        # DNA FM has biases and no query-key norms: what cannot be equal costs ESMC a few per mille.
+        model = EsmcModel(EsmcConfig(**shape, **special, attention_bias=True, mlp_bias=True))
+    return model.to(arguments.device, getattr(torch, arguments.dtype))
+
+
+def build_batch(mixed, arguments):
+    generator = torch.Generator().manual_seed(0)
+    if mixed:
+        lengths = torch.randint(*MIXED_LENGTHS_BASES, (arguments.batch,), generator=generator) + 2
+        lengths[0] = MIXED_LENGTHS_BASES[1] + 2
+    else:
+        lengths = torch.full((arguments.batch,), EQUAL_LENGTH_BASES + 2)
+    mask = (torch.arange(int(lengths.max())) < lengths[:, None]).long()
+    ids = torch.randint(5, 9, mask.shape, generator=generator) * mask
+    return {"input_ids": ids.to(arguments.device), "attention_mask": mask.to(arguments.device)}
+
+
+def run_once(model, batch, backward):
+    if not backward:
+        with torch.no_grad():
+            model(**batch)
+    else:
+        hidden_states = model(**batch).last_hidden_state
+        (hidden_states * batch["attention_mask"][..., None]).float().square().mean().backward()
+        model.zero_grad()
+    if batch["input_ids"].device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def time_case(models, batch, backward, runs):
+    """Median seconds of each model; they run in turn."""
+    seconds = {name: [] for name in models}
+    for name in models:
+        run_once(models[name], batch, backward)
+    for _ in range(runs):
+        for name in models:
+            start = time.perf_counter()
+            run_once(models[name], batch, backward)
+            seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def peak_memory_mib(arguments):
+    """Memory that one pass adds at its peak to that of the loaded model; runs in a process of its own."""
+    name, case = arguments.measure_memory
+    mixed, backward = CASES[case]
+    model, batch = build_model(name, arguments), build_batch(mixed, arguments)
+    if arguments.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        run_once(model, batch, backward)
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    run_once(model, batch, backward)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**10
+
+
+def peak_memory_in_subprocess(name, case):
+    command = [sys.executable, *sys.argv, "--measure_memory", name, case]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def describe_machine(arguments):
+    processor = platform.processor() or platform.machine()
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo") as lines:
+            processor = next(
+                (line.split(":")[1].strip() for line in lines if line.startswith("model name")), processor
+            )
+    device = (
+        torch.cuda.get_device_name() if arguments.device == "cuda" else f"{processor}, {arguments.threads} threads"
+    )
+    return f"{device}; torch {torch.__version__}, transformers {transformers.__version__}, {arguments.dtype}"
+
+
+def main():
+    arguments = parse_arguments()
+    torch.set_num_threads(arguments.threads)
+    if arguments.measure_memory:
+        print(peak_memory_mib(arguments))
+        return
+    models = {name: build_model(name, arguments) for name in MODELS}
+    parameters = sum(parameter.numel() for parameter in models["dnafm"].parameters())
+    print(f"{describe_machine(arguments)}; {parameters / 1e6:.1f} M parameters, {arguments.batch} sequences")
+    print(models["dnafm"].kernel_report())
+    print(
+        f"{'case':28}{'tokens':>8}{'padded':>8}{'dnafm tok/s':>13}{'esmc tok/s':>12}{'ratio':>7}{'dnafm MiB':>11}{'esmc':>7}"
+    )
+    rows = []
+    for case, (mixed, backward) in CASES.items():
+        batch = build_batch(mixed, arguments)
+        tokens, padded = int(batch["attention_mask"].sum()), batch["attention_mask"].numel()
+        seconds = time_case(models, batch, backward, arguments.runs)
+        memory = {name: peak_memory_in_subprocess(name, case) for name in MODELS}
+        ratio = seconds["esmc"] / seconds["dnafm"]
+        rows.append({"case": case, "tokens": tokens, "padded": padded, "seconds": seconds, "memory_mib": memory})
+        print(
+            f"{case:28}{tokens:8}{padded:8}{tokens / seconds['dnafm']:13.0f}{tokens / seconds['esmc']:12.0f}"
+            f"{ratio:7.2f}{memory['dnafm']:11.0f}{memory['esmc']:7.0f}"
+        )
+    if arguments.json:
+        with open(arguments.json, "w") as file:
+            json.dump({"machine": describe_machine(arguments), "rows": rows}, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()
