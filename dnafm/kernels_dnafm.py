@@ -34,7 +34,8 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.utils import logging
 from transformers.utils.generic import is_flash_attention_requested
 
-logger = logging.get_logger(__name__)
+# Below the root logger of transformers, so that its verbosity holds here too, as remote code as well.
+logger = logging.get_logger(f"transformers.{__name__}")
 
 ATTENTION_IMPLEMENTATIONS = ("auto", "flash_attention_2", "sdpa", "flex_attention", "eager")
 ROPE_IMPLEMENTATIONS = ("auto", "eager", "flash_attn", "liger", "hub")

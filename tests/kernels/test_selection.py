@@ -115,7 +115,7 @@ def test_the_hub_kernel_runs_only_when_asked_for_and_without_gradients(installed
 
 def test_a_choice_is_said_once_and_loudly_only_on_a_gpu(installed, caplog):
     """On a GPU a slower kernel is a warning with reasons; on a CPU there is nothing to put right."""
-    with caplog.at_level(logging.INFO, logger="dnafm.kernels_dnafm"):
+    with caplog.at_level(logging.INFO, logger="transformers.dnafm.kernels_dnafm"):
         for _ in range(3):
             chosen_kernels("auto", "auto", H100)
             chosen_kernels("auto", "auto", CPU)
