@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
+from transformers.activations import ACT2FN
 
 # The released checkpoints were written by the reference code under this model type.
 RELEASED_MODEL_TYPE = "rnabert"
@@ -31,7 +32,9 @@ RELEASED_IGNORED_FIELDS = ("tokenizer_type", "type_vocab_size", "use_cache", "is
 
 NORMALIZATION_TYPES = ("LayerNorm", "RMSNorm")
 CLASSIFIER_POOLINGS = ("mean", "cls", "max")
+PROBLEM_TYPES = (None, "regression", "single_label_classification", "multi_label_classification")
 ROPE_TYPES = ("default", "linear")
+ROTARY_ARGUMENTS = ("rotary_percent", "seq_len_interpolation_factor", "rope_theta")
 
 
 @strict
@@ -137,6 +140,7 @@ class DNAFMConfig(PreTrainedConfig):
             self.hidden_act = "silu"
         self.rope_parameters = _rope_parameters(
             self.rope_parameters,
+            rope_theta=kwargs.pop("rope_theta", None),
             rotary_percent=kwargs.pop("rotary_percent", None),
             interpolation_factor=kwargs.pop("seq_len_interpolation_factor", None),
         )
@@ -221,6 +225,8 @@ class DNAFMConfig(PreTrainedConfig):
             _require(rate is None or 0 <= rate < 1, name, rate, "must lie in [0, 1)")
         _require_one_of(self, "normalization_type", NORMALIZATION_TYPES)
         _require_one_of(self, "classifier_pooling", CLASSIFIER_POOLINGS)
+        _require_one_of(self, "problem_type", PROBLEM_TYPES)
+        _require_one_of(self, "hidden_act", tuple(ACT2FN))
 
     def validate_rotary_embedding(self):
         """Raise a ValueError for rotary settings that this model does not have."""
@@ -263,7 +269,14 @@ class DNAFMConfig(PreTrainedConfig):
                 f"model_type {model_type!r} is not {cls.model_type!r} or {RELEASED_MODEL_TYPE!r}: this is the config "
                 "of another architecture. Load it with AutoConfig and AutoModel."
             )
-        return super().from_dict(config_dict, **kwargs)
+        # Properties, which cannot be set once the config is built.
+        overrides = {name: kwargs.pop(name) for name in ROTARY_ARGUMENTS if name in kwargs}
+        result = super().from_dict({**config_dict, **overrides}, **kwargs)
+        # Fields that were overridden here have not been looked at together yet.
+        config = result[0] if isinstance(result, tuple) else result
+        config.validate_architecture()
+        config.validate_rotary_embedding()
+        return result
 
     def _remove_keys_not_serialized(self, d: dict[str, Any]) -> None:
         super()._remove_keys_not_serialized(d)
@@ -293,21 +306,28 @@ def translate_released_config(config_dict: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rope_parameters(
-    rope_parameters: dict[str, Any] | None, *, rotary_percent: float | None, interpolation_factor: float | None
+    rope_parameters: dict[str, Any] | None,
+    *,
+    rope_theta: float | None,
+    rotary_percent: float | None,
+    interpolation_factor: float | None,
 ) -> dict[str, Any]:
-    """Merge the reference code's two rotary fields into the dict of transformers."""
+    """Merge what was given by other names into the dict of transformers; a name of its own counts more."""
     merged = dict(rope_parameters or {})
-    merged.setdefault("rope_theta", PreTrainedConfig.default_theta)
-    if rotary_percent is not None and rotary_percent != 1.0:
-        merged.setdefault("partial_rotary_factor", rotary_percent)
+    if rope_theta is not None:
+        merged["rope_theta"] = rope_theta
+    if rotary_percent is not None:
+        merged["partial_rotary_factor"] = rotary_percent
     if interpolation_factor is not None:
-        merged.setdefault("rope_type", "linear")
-        merged.setdefault("factor", float(interpolation_factor))
+        merged.update(rope_type="linear", factor=float(interpolation_factor))
+    if merged.get("partial_rotary_factor") == 1.0:
+        del merged["partial_rotary_factor"]
+    merged.setdefault("rope_theta", PreTrainedConfig.default_theta)
     merged.setdefault("rope_type", merged.pop("type", "default"))
     return merged
 
 
-def _require_one_of(config: DNAFMConfig, name: str, allowed: tuple[str, ...]) -> None:
+def _require_one_of(config: DNAFMConfig, name: str, allowed: tuple[str | None, ...]) -> None:
     value = getattr(config, name)
     _require(value in allowed, name, repr(value), f"must be one of {allowed}")
 

@@ -94,7 +94,8 @@ class PackedSequences:
         boundaries = cu_seq_lens.tolist()
         batch_size, length = batch_shape
         sizes = [stop - start for start, stop in pairwise(boundaries)]
-        if batch_size != 1 or boundaries[0] != 0 or boundaries[-1] != length or min(sizes) < 1:
+        tiles = boundaries[:1] == [0] and boundaries[-1:] == [length] and min(sizes, default=0) > 0
+        if batch_size != 1 or not tiles:
             raise ValueError(
                 f"cu_seq_lens_q={boundaries} must rise from 0 to the length of a single row, here {batch_size} row(s) "
                 f"of {length} tokens. Pack the sequences end to end, without padding."
@@ -140,6 +141,10 @@ class PackedSequences:
             flat = flat.new_zeros(batch_size * length, *flat.shape[1:]).index_copy(0, self.token_indices, flat)
         return flat.unflatten(0, self.batch_shape)
 
+    def sequence_ids(self) -> Tensor:
+        """(1, T) number of the sequence that each token belongs to."""
+        return sequence_ids_from_boundaries(self.cu_seq_lens, self.position_ids.shape[1])
+
     def attention_kwargs(self) -> dict[str, Any]:
         """What an attention kernel needs to know, under the names of transformers' `FlashAttentionKwargs`."""
         return {
@@ -176,6 +181,11 @@ def packed_sequences(
     position_ids = position_ids.expand(batch_shape)
     sequence_ids = find_packed_sequence_indices(position_ids)
     return None if sequence_ids is None else PackedSequences.from_sequence_ids(sequence_ids, position_ids)
+
+
+def sequence_ids_from_boundaries(cu_seq_lens: Tensor, length: int) -> Tensor:
+    """(1, T) number of the sequence that each of T tokens belongs to, by (N + 1,) boundaries."""
+    return torch.bucketize(torch.arange(length, device=cu_seq_lens.device), cu_seq_lens[1:], right=True)[None]
 
 
 def positions_from_mask(attention_mask_BL: Tensor) -> Tensor:
@@ -670,7 +680,7 @@ def flash_attention_2(choice: KernelChoice) -> Callable:
 
 
 # Kernels asked for by name, loaded with the model: a compiled graph must not choose or import.
-LOADED_KERNELS: dict[str, Callable] = {}
+LOADED_KERNELS: dict[tuple[str, str], Callable] = {}
 
 
 def load_named_kernels(attention: str, rope: str, request: KernelRequest) -> None:
@@ -685,8 +695,8 @@ def load_named_kernels(attention: str, rope: str, request: KernelRequest) -> Non
         ValueError: a kernel is unknown or cannot run here.
     """
     if attention == "flash_attention_2":
-        LOADED_KERNELS[attention] = flash_attention_2(select_attention(attention, request))
+        LOADED_KERNELS["attention", attention] = flash_attention_2(select_attention(attention, request))
     if rope not in ROPE_IMPLEMENTATIONS:
         raise ValueError(f"rope_implementation={rope!r} must be one of {ROPE_IMPLEMENTATIONS}.")
     if rope != "auto":
-        LOADED_KERNELS[rope] = rotary_function(select_rope(rope, request).name)
+        LOADED_KERNELS["rope", rope] = rotary_function(select_rope(rope, request).name)

@@ -64,6 +64,7 @@ from .kernels_dnafm import (
     rotary_function,
     select_attention,
     select_rope,
+    sequence_ids_from_boundaries,
 )
 
 NORMALIZATIONS = {"LayerNorm": nn.LayerNorm, "RMSNorm": nn.RMSNorm}
@@ -187,9 +188,8 @@ class DNAFMAttention(nn.Module):
             attention_interface = ALL_ATTENTION_FUNCTIONS.get_interface(
                 self.config._attn_implementation, eager_attention_forward
             )
-        batch_size, length, _ = hidden_states.shape
         query_states, key_states, value_states = (
-            projection(hidden_states).view(batch_size, length, -1, self.head_dim).transpose(1, 2)
+            projection(hidden_states).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )
         query_states, key_states = rotary_interface(query_states, key_states, *position_embeddings)
@@ -203,7 +203,7 @@ class DNAFMAttention(nn.Module):
             scaling=self.scaling,
             **kwargs,
         )
-        return self.o_proj(attention_output.reshape(batch_size, length, -1)), attention_probabilities
+        return self.o_proj(attention_output.flatten(2)), attention_probabilities
 
 
 class DNAFMLayer(GradientCheckpointingLayer):
@@ -263,6 +263,9 @@ class DNAFMPreTrainedModel(PreTrainedModel):
             **kwargs: Passed on; `save_original_format=True` writes the names of the released checkpoints instead.
         """
         kwargs.setdefault("save_original_format", False)
+        if kwargs["save_original_format"] and kwargs.get("state_dict") is None and self.base_model is self:
+            # The released names are those of a model with a head.
+            kwargs["state_dict"] = {f"{self.base_model_prefix}.{k}": v for k, v in self.state_dict().items()}
         return super().save_pretrained(*args, **kwargs)
 
     def set_attn_implementation(self, attn_implementation: str | dict, allow_all_kernels: bool = False):
@@ -339,14 +342,23 @@ class DNAFMModel(DNAFMPreTrainedModel):
         is_prepared_mask = attention_mask is not None and attention_mask.dim() != 2
         if attention_mask is not None and not is_prepared_mask:
             attention_mask = attention_mask != 0
-        if not (is_prepared_mask or is_tracing(inputs) or self._records_outputs(kwargs)):
-            packed = packed_sequences(
-                attention_mask, position_ids, inputs.shape[:2], cu_seq_lens=kwargs.get("cu_seq_lens_q")
-            )
-            if packed is not None:
-                return BaseModelOutput(last_hidden_state=self._encode_packed(inputs, packed, **kwargs))
-            attention_mask = None
-        return BaseModelOutput(last_hidden_state=self._encode_padded(inputs, attention_mask, position_ids, **kwargs))
+        cu_seq_lens = kwargs.get("cu_seq_lens_q")
+        if is_prepared_mask or is_tracing(inputs):
+            sequence_ids = _traced_sequence_ids(inputs, attention_mask, position_ids, cu_seq_lens)
+            hidden_states = self._encode_padded(inputs, attention_mask, position_ids, sequence_ids, **kwargs)
+            return BaseModelOutput(last_hidden_state=hidden_states)
+        packed = packed_sequences(attention_mask, position_ids, inputs.shape[:2], cu_seq_lens=cu_seq_lens)
+        if packed is not None and not self._records_outputs(kwargs):
+            return BaseModelOutput(last_hidden_state=self._encode_packed(inputs, packed, **kwargs))
+        sequence_ids = None
+        if packed is None or packed.token_indices is None:
+            attention_mask = None  # there is no padding
+        if packed is not None and packed.token_indices is None:
+            sequence_ids, position_ids = packed.sequence_ids().view(inputs.shape[:2]), packed.position_ids
+            position_ids = position_ids.view(inputs.shape[:2])
+        return BaseModelOutput(
+            last_hidden_state=self._encode_padded(inputs, attention_mask, position_ids, sequence_ids, **kwargs)
+        )
 
     def _records_outputs(self, kwargs: dict[str, Any]) -> bool:
         names = ("output_hidden_states", "output_attentions")
@@ -358,7 +370,7 @@ class DNAFMModel(DNAFMPreTrainedModel):
         kernels = self._choose_kernels(hidden_states, kwargs)
         attention_mask = None
         if kernels.attention.name == "flex_attention":
-            attention_mask = self._mask_of_sequences(hidden_states, _sequence_ids(packed.cu_seq_lens, hidden_states))
+            attention_mask = self._layer_mask(hidden_states, None, packed.sequence_ids())
         hidden_states = self._run_layers(
             hidden_states,
             attention_mask,
@@ -369,41 +381,41 @@ class DNAFMModel(DNAFMPreTrainedModel):
         )
         return packed.unpack(hidden_states)
 
-    def _encode_padded(self, inputs: Tensor, attention_mask: Tensor | None, position_ids: Tensor | None, **kwargs):
+    def _encode_padded(
+        self,
+        inputs: Tensor,
+        attention_mask: Tensor | None,
+        position_ids: Tensor | None,
+        sequence_ids: Tensor | None,
+        **kwargs,
+    ) -> Tensor:
         """(B, L) ids or (B, L, hidden) embeddings to (B, L, hidden), zero where a (B, L) mask is."""
         hidden_states = self._embed(inputs)
-        layer_mask = self._padded_mask(hidden_states, attention_mask, position_ids, kwargs.get("cu_seq_lens_q"))
         padding_mask = attention_mask if attention_mask is not None and attention_mask.dim() == 2 else None
         if position_ids is None and padding_mask is not None:
             position_ids = positions_from_mask(padding_mask)
         elif position_ids is None:
             position_ids = torch.arange(hidden_states.shape[1], device=hidden_states.device)[None]
         hidden_states = self._run_layers(
-            hidden_states, layer_mask, position_ids, **self._padded_kernels(hidden_states, kwargs), **kwargs
+            hidden_states,
+            self._layer_mask(hidden_states, attention_mask, sequence_ids),
+            position_ids,
+            **self._padded_kernels(hidden_states, kwargs),
+            **kwargs,
         )
         return hidden_states if padding_mask is None else hidden_states.masked_fill(~padding_mask[..., None], 0)
 
-    def _padded_mask(self, hidden_states, attention_mask, position_ids, cu_seq_lens):
-        """The mask of the padded path, in the form that the attention kernel of the config takes."""
+    def _layer_mask(self, hidden_states: Tensor, attention_mask: Tensor | None, sequence_ids: Tensor | None):
+        """The mask of padding or of packed sequences, in the form that the config's attention kernel takes."""
         if attention_mask is not None and attention_mask.dim() == 2:
             # A row without a token would make the softmax NaN: let it look everywhere, it is zeroed in the end.
             attention_mask = attention_mask | ~attention_mask.any(-1, keepdim=True)
-        if attention_mask is None and cu_seq_lens is not None:
-            return self._mask_of_sequences(hidden_states, _sequence_ids(cu_seq_lens, hidden_states))
-        if attention_mask is None and position_ids is not None:
-            sequence_ids = find_packed_sequence_indices(position_ids.expand(hidden_states.shape[:2]))
-            if sequence_ids is not None:
-                return self._mask_of_sequences(hidden_states, sequence_ids)
-        return create_bidirectional_mask(
-            config=self.config, inputs_embeds=hidden_states, attention_mask=attention_mask
-        )
-
-    def _mask_of_sequences(self, hidden_states: Tensor, sequence_ids: Tensor):
+        same_sequence = None if sequence_ids is None else packed_sequence_mask_function(sequence_ids)
         return create_bidirectional_mask(
             config=self.config,
             inputs_embeds=hidden_states,
-            attention_mask=None,
-            and_mask_function=packed_sequence_mask_function(sequence_ids),
+            attention_mask=attention_mask,
+            and_mask_function=same_sequence,
         )
 
     def _embed(self, inputs: Tensor) -> Tensor:
@@ -412,7 +424,7 @@ class DNAFMModel(DNAFMPreTrainedModel):
     def _run_layers(self, hidden_states: Tensor, attention_mask, position_ids: Tensor, **kwargs) -> Tensor:
         position_embeddings = self.rotary_emb(position_ids)
         # A batch without a single token leaves attention nothing to do.
-        for layer in self.layers if hidden_states.shape[1] else ():
+        for layer in self.layers if hidden_states.numel() else ():
             hidden_states = layer(hidden_states, attention_mask, position_embeddings=position_embeddings, **kwargs)
         return self.norm(hidden_states)
 
@@ -426,8 +438,10 @@ class DNAFMModel(DNAFMPreTrainedModel):
     def _padded_kernels(self, hidden_states: Tensor, kwargs: dict[str, Any]) -> dict[str, Callable | None]:
         if is_tracing(hidden_states):
             return {
-                "attention_interface": LOADED_KERNELS.get(self.config.attention_requested),
-                "rotary_interface": LOADED_KERNELS.get(self.config.rope_implementation, apply_rotary_pos_emb),
+                "attention_interface": LOADED_KERNELS.get(("attention", self.config.attention_requested)),
+                "rotary_interface": LOADED_KERNELS.get(
+                    ("rope", self.config.rope_implementation), apply_rotary_pos_emb
+                ),
             }
         kernels = self._choose_kernels(hidden_states, kwargs)
         return {
@@ -497,7 +511,7 @@ class DNAFMForMaskedLM(DNAFMPreTrainedModel):
         Raises:
             ValueError: labels of another shape, or outside the vocabulary.
         """
-        outputs = self.model(input_ids, attention_mask, position_ids, inputs_embeds, **kwargs)
+        outputs = self.model(input_ids, attention_mask, position_ids, inputs_embeds, return_dict=True, **kwargs)
         logits = self.lm_head(outputs.last_hidden_state)
         loss = None
         if labels is not None:
@@ -563,7 +577,7 @@ class DNAFMForSequenceClassification(DNAFMPreTrainedModel):
             ValueError: labels of another shape or range, or several sequences packed into a row.
         """
         _refuse_packed_rows(attention_mask, position_ids, kwargs.get("cu_seq_lens_q"))
-        outputs = self.model(input_ids, attention_mask, position_ids, inputs_embeds, **kwargs)
+        outputs = self.model(input_ids, attention_mask, position_ids, inputs_embeds, return_dict=True, **kwargs)
         logits = self.classifier(pool(outputs.last_hidden_state, attention_mask, how=self.config.classifier_pooling))
         loss = None
         if labels is not None:
@@ -614,7 +628,7 @@ class DNAFMForTokenClassification(DNAFMPreTrainedModel):
         Raises:
             ValueError: labels of another shape or range.
         """
-        outputs = self.model(input_ids, attention_mask, position_ids, inputs_embeds, **kwargs)
+        outputs = self.model(input_ids, attention_mask, position_ids, inputs_embeds, return_dict=True, **kwargs)
         logits = self.classifier(self.dropout(outputs.last_hidden_state))
         loss = None
         if labels is not None:
@@ -639,8 +653,8 @@ def pool(hidden_states: Tensor, attention_mask: Tensor | None = None, *, how: st
         attention_mask = torch.ones(hidden_states.shape[:2], device=hidden_states.device)
     attended = (attention_mask != 0).to(hidden_states.device)[..., None]
     if how == "mean":
-        total = hidden_states.masked_fill(~attended, 0).sum(1)
-        return total / attended.sum(1).clamp(min=1)
+        total = hidden_states.masked_fill(~attended, 0).sum(1, dtype=torch.float32)  # float16 would overflow
+        return (total / attended.sum(1).clamp(min=1)).to(hidden_states.dtype)
     if how == "max":
         highest = hidden_states.masked_fill(~attended, torch.finfo(hidden_states.dtype).min).amax(1)
         return highest.masked_fill(~attended.any(1), 0)
@@ -696,14 +710,15 @@ def supervised_loss(
     if logits.shape[-1] == 1 and labels.shape == logits.shape[:-1]:
         labels = labels[..., None]
     _check_label_shape(labels, logits.shape)
+    is_counted = labels != IGNORED_LABEL
     is_missing = labels.isnan()
     if problem_type == "multi_label_classification":
-        is_missing = is_missing | (labels == IGNORED_LABEL)
+        is_missing = is_missing | ~is_counted
         _check_labels(labels.masked_fill(is_missing, 0), lowest=0, highest=1)
     labels = labels.masked_fill(is_missing, 0)
     function = F.mse_loss if problem_type == "regression" else F.binary_cross_entropy_with_logits
     losses = function(logits.float(), labels, reduction="none").masked_fill(is_missing, 0)
-    return _mean_loss(losses.sum(), (~is_missing).sum(), num_items_in_batch)
+    return _mean_loss(losses.sum(), (~is_missing).sum(), num_items_in_batch, counted=is_counted.sum())
 
 
 def check_inputs(
@@ -763,10 +778,15 @@ def _refuse_packed_rows(
         )
 
 
-def _sequence_ids(cu_seq_lens: Tensor, hidden_states: Tensor) -> Tensor:
-    """(1, T) number of the sequence that each token of a packed row belongs to."""
-    tokens = torch.arange(hidden_states.shape[1], device=hidden_states.device)
-    return torch.bucketize(tokens, cu_seq_lens[1:].to(tokens), right=True)[None]
+def _traced_sequence_ids(
+    inputs: Tensor, attention_mask: Tensor | None, position_ids: Tensor | None, cu_seq_lens: Tensor | None
+) -> Tensor | None:
+    """(B or 1, L) numbers of packed sequences, without looking at a value; `None` where nothing can be packed."""
+    if attention_mask is not None:
+        return None
+    if cu_seq_lens is not None:
+        return sequence_ids_from_boundaries(cu_seq_lens, inputs.shape[1])
+    return None if position_ids is None else find_packed_sequence_indices(position_ids.expand(inputs.shape[:2]))
 
 
 def _problem_type_of(labels: Tensor, logits: Tensor) -> str:
@@ -777,17 +797,25 @@ def _problem_type_of(labels: Tensor, logits: Tensor) -> str:
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor, num_items_in_batch: Tensor | int | None) -> Tensor:
+    if labels.is_floating_point():
+        raise ValueError(f"labels of dtype {labels.dtype} must be integers: they are the ids of classes or tokens.")
     labels = labels.to(logits.device).long().flatten()
     counts = labels != IGNORED_LABEL
     _check_labels(labels.masked_fill(~counts, 0), lowest=0, highest=logits.shape[-1] - 1)
     total = F.cross_entropy(logits.float().flatten(0, -2), labels, ignore_index=IGNORED_LABEL, reduction="sum")
-    return _mean_loss(total, counts.sum(), num_items_in_batch)
+    return _mean_loss(total, counts.sum(), num_items_in_batch, counted=counts.sum())
 
 
-def _mean_loss(total: Tensor, count: Tensor, num_items_in_batch: Tensor | int | None) -> Tensor:
+def _mean_loss(total: Tensor, count: Tensor, num_items_in_batch: Tensor | int | None, *, counted: Tensor) -> Tensor:
+    """Divide by the labels that count.
+
+    Trainer's `num_items_in_batch` takes every label but -100 for one that counts, the NaN of regression included;
+    `counted` is that number for the labels at hand, and corrects it.
+    """
     if num_items_in_batch is None:
         return total / count.clamp(min=1)
-    return total / torch.as_tensor(num_items_in_batch, device=total.device)
+    items = torch.as_tensor(num_items_in_batch, device=total.device)
+    return total / (items * count.clamp(min=1) / counted.clamp(min=1))
 
 
 def _check_label_shape(labels: Tensor, expected: torch.Size) -> None:
