@@ -1,0 +1,92 @@
+"""Shared by all tests: seeds, and DNA FM at a size that runs in milliseconds."""
+
+import pytest
+import torch
+
+from dnafm import (
+    DNAFMConfig,
+    DNAFMForMaskedLM,
+    DNAFMForSequenceClassification,
+    DNAFMForTokenClassification,
+    DNAFMModel,
+)
+
+HEADS = (DNAFMForMaskedLM, DNAFMForSequenceClassification, DNAFMForTokenClassification)
+TINY = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 64,
+    "num_labels": 3,
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """At this size threads cost far more than they compute, above all on a busy machine."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    """Every test draws the same random numbers, alone or among others."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def tiny_config():
+    """Factory of configs with 2 layers of width 32; keyword arguments override fields."""
+
+    def build(**overrides) -> DNAFMConfig:
+        return DNAFMConfig(**{**TINY, **overrides})
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_config):
+    """Factory of models in evaluation mode, with random biases and norms, which fresh models do not have."""
+
+    def build(model_class=DNAFMModel, **overrides):
+        model = model_class(tiny_config(**overrides)).eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.randn_like(parameter), alpha=0.2)
+        return model
+
+    return build
+
+
+@pytest.fixture(params=(DNAFMModel, *HEADS), ids=lambda model_class: model_class.__name__)
+def model_class(request):
+    """The encoder and its heads, one after the other."""
+    return request.param
+
+
+@pytest.fixture(params=HEADS, ids=lambda model_class: model_class.__name__)
+def head_class(request):
+    """The heads, one after the other."""
+    return request.param
+
+
+@pytest.fixture
+def batch():
+    """Three rows of ids: full, padded right, padded left."""
+    attention_mask = torch.tensor([[1] * 9, [1] * 6 + [0] * 3, [0] * 4 + [1] * 5])
+    input_ids = torch.randint(5, 9, attention_mask.shape) * attention_mask
+    return {"input_ids": input_ids, "attention_mask": attention_mask}
+
+
+@pytest.fixture
+def labels_for(batch):
+    """Factory of labels for `batch`, as the head of that class takes them."""
+
+    def build(head_class):
+        if head_class is DNAFMForSequenceClassification:
+            return torch.tensor([0, 2, 1])
+        highest = 16 if head_class is DNAFMForMaskedLM else 3
+        labels = torch.randint(0, highest, batch["input_ids"].shape)
+        return labels.masked_fill(batch["attention_mask"] == 0, -100)
+
+    return build
