@@ -1,0 +1,1 @@
+"""The `dnafm` command; one module per subcommand."""

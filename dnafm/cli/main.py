@@ -1,0 +1,89 @@
+"""The console entry point: find the subcommand, run it, turn errors into one line."""
+
+import argparse
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+
+from dnafm.version import __version__
+
+# Name: (module with `add_parser(subparsers)` and `run(args)`, what the overview says about it).
+# A module is imported only when its command is called.
+COMMANDS = {
+    "quickstart": ("dnafm.cli.quickstart", "fine-tune on bundled primate splice junctions, in about a minute"),
+    "doctor": ("dnafm.cli.doctor", "show what this machine offers and which kernels would run"),
+}
+# What a user can put right; anything else is a bug of ours and keeps its traceback.
+USER_ERRORS = (ValueError, ImportError, OSError)
+DEBUG_HELP = "show the traceback of an error"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `dnafm` with these arguments, by default the process's, and return its exit code.
+
+    0: done. 1: an error that the user can put right, told in one line on stderr. 130: interrupted.
+    Wrong usage leaves through argparse with code 2.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    parser = _build_parser(_requested_command(argv))
+    args = parser.parse_args(argv)
+    if args.command is None:
+        parser.print_help(sys.stderr)
+        return 2
+    module_name, _ = COMMANDS[args.command]
+    try:
+        return importlib.import_module(module_name).run(args) or 0
+    except USER_ERRORS as error:
+        if args.debug:
+            raise
+        message = " ".join(str(error).split()) or type(error).__name__
+        print(f"dnafm: error: {message}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("dnafm: interrupted", file=sys.stderr)
+        return 130
+
+
+def _requested_command(argv: Sequence[str]) -> str | None:
+    # The options before a command take no values, so the first other word is the command.
+    return next((word for word in argv if not word.startswith("-")), None)
+
+
+def _build_parser(requested: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dnafm",
+        usage="%(prog)s [--debug] COMMAND ...",
+        description="DNA FM: a genome foundation model, from FASTA or VCF to an answer.",
+        epilog=f"{_overview()}\n\n`dnafm COMMAND --help` tells more about a command.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"dnafm {__version__}")
+    parser.add_argument("--debug", action="store_true", help=DEBUG_HELP)
+    if requested is not None and requested not in COMMANDS:
+        parser.error(_unknown_command(requested))
+    subparsers = parser.add_subparsers(dest="command", help=argparse.SUPPRESS, prog="dnafm")
+    if requested is not None:
+        module_name, _ = COMMANDS[requested]
+        importlib.import_module(module_name).add_parser(subparsers)
+        # SUPPRESS: a default here would overwrite a --debug that came before the command.
+        subparsers.choices[requested].add_argument(
+            "--debug", action="store_true", default=argparse.SUPPRESS, help=DEBUG_HELP
+        )
+    return parser
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {summary}" for name, (_, summary) in COMMANDS.items()]
+    return "\n".join(["commands:", *lines])
+
+
+def _unknown_command(requested: str) -> str:
+    nearest = difflib.get_close_matches(requested, COMMANDS, n=1)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"the commands are {', '.join(COMMANDS)}."
+    return f"unknown command {requested!r}; {hint}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

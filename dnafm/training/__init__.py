@@ -1,0 +1,1 @@
+"""Fine-tuning on `transformers.Trainer`, metrics and baselines."""
