@@ -128,10 +128,15 @@ class PackedSequences:
             **fields,
         )
 
+    @property
+    def came_packed(self) -> bool:
+        """Whether the caller packed the sequences, so that the batch has no padding."""
+        return self.token_indices is None
+
     def pack(self, states: Tensor) -> Tensor:
         """(B, L, ...) to (1, T, ...)."""
         flat = states.flatten(0, 1)
-        return flat[None] if self.token_indices is None else flat[None, self.token_indices]
+        return flat[None] if self.came_packed else flat[None, self.token_indices]
 
     def unpack(self, states: Tensor) -> Tensor:
         """(1, T, ...) to (B, L, ...); zeros where there is no token."""

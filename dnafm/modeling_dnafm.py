@@ -342,23 +342,21 @@ class DNAFMModel(DNAFMPreTrainedModel):
         is_prepared_mask = attention_mask is not None and attention_mask.dim() != 2
         if attention_mask is not None and not is_prepared_mask:
             attention_mask = attention_mask != 0
-        cu_seq_lens = kwargs.get("cu_seq_lens_q")
+        batch_shape, cu_seq_lens = inputs.shape[:2], kwargs.get("cu_seq_lens_q")
         if is_prepared_mask or is_tracing(inputs):
             sequence_ids = _traced_sequence_ids(inputs, attention_mask, position_ids, cu_seq_lens)
-            hidden_states = self._encode_padded(inputs, attention_mask, position_ids, sequence_ids, **kwargs)
-            return BaseModelOutput(last_hidden_state=hidden_states)
-        packed = packed_sequences(attention_mask, position_ids, inputs.shape[:2], cu_seq_lens=cu_seq_lens)
-        if packed is not None and not self._records_outputs(kwargs):
-            return BaseModelOutput(last_hidden_state=self._encode_packed(inputs, packed, **kwargs))
-        sequence_ids = None
-        if packed is None or packed.token_indices is None:
-            attention_mask = None  # there is no padding
-        if packed is not None and packed.token_indices is None:
-            sequence_ids, position_ids = packed.sequence_ids().view(inputs.shape[:2]), packed.position_ids
-            position_ids = position_ids.view(inputs.shape[:2])
-        return BaseModelOutput(
-            last_hidden_state=self._encode_padded(inputs, attention_mask, position_ids, sequence_ids, **kwargs)
-        )
+        else:
+            packed = packed_sequences(attention_mask, position_ids, batch_shape, cu_seq_lens=cu_seq_lens)
+            if packed is not None and not self._records_outputs(kwargs):
+                return BaseModelOutput(last_hidden_state=self._encode_packed(inputs, packed, **kwargs))
+            sequence_ids = None
+            if packed is None or packed.came_packed:
+                attention_mask = None  # there is no padding
+            if packed is not None and packed.came_packed:
+                sequence_ids, position_ids = packed.sequence_ids(), packed.position_ids
+                sequence_ids, position_ids = sequence_ids.view(batch_shape), position_ids.view(batch_shape)
+        hidden_states = self._encode_padded(inputs, attention_mask, position_ids, sequence_ids, **kwargs)
+        return BaseModelOutput(last_hidden_state=hidden_states)
 
     def _records_outputs(self, kwargs: dict[str, Any]) -> bool:
         names = ("output_hidden_states", "output_attentions")
@@ -468,6 +466,8 @@ class DNAFMForMaskedLM(DNAFMPreTrainedModel):
     """DNA FM as it is pretrained: it predicts masked bases."""
 
     _tied_weights_keys = {"lm_head.decoder.weight": "model.embed_tokens.weight"}
+    # Transformers shards the embeddings by rows of its own accord, and the decoder shares them.
+    _tp_plan = {"lm_head.decoder": "colwise_gather_output"}
 
     def __init__(self, config: DNAFMConfig):
         super().__init__(config)
