@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -117,9 +116,24 @@ def peak_memory_mib(arguments):
         before = torch.cuda.memory_allocated()
         run_once(model, batch, backward)
         return (torch.cuda.max_memory_allocated() - before) / 2**20
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    warm_up = {name: rows[:1, :8] for name, rows in batch.items()}
+    run_once(model, warm_up, backward)
+    before = reset_peak_of_process()
     run_once(model, batch, backward)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**10
+    return (peak_of_process() - before) / 2**10
+
+
+def reset_peak_of_process():
+    """Make the kernel forget the peak so far, and return the present resident memory in KiB (Linux only)."""
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
+    return peak_of_process()
+
+
+def peak_of_process():
+    """Peak resident memory in KiB since the last reset."""
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def peak_memory_in_subprocess(name, case):
@@ -150,20 +164,20 @@ def main():
     parameters = sum(parameter.numel() for parameter in models["dnafm"].parameters())
     print(f"{describe_machine(arguments)}; {parameters / 1e6:.1f} M parameters, {arguments.batch} sequences")
     print(models["dnafm"].kernel_report())
-    print(
-        f"{'case':28}{'tokens':>8}{'padded':>8}{'dnafm tok/s':>13}{'esmc tok/s':>12}{'ratio':>7}{'dnafm MiB':>11}{'esmc':>7}"
-    )
+    titles = ("tokens", "padded", "dnafm tok/s", "esmc tok/s", "ratio", "dnafm MiB", "esmc MiB")
+    print(f"{'case':26}" + "".join(f"{title:>12}" for title in titles))
     rows = []
     for case, (mixed, backward) in CASES.items():
         batch = build_batch(mixed, arguments)
         tokens, padded = int(batch["attention_mask"].sum()), batch["attention_mask"].numel()
         seconds = time_case(models, batch, backward, arguments.runs)
         memory = {name: peak_memory_in_subprocess(name, case) for name in MODELS}
-        ratio = seconds["esmc"] / seconds["dnafm"]
         rows.append({"case": case, "tokens": tokens, "padded": padded, "seconds": seconds, "memory_mib": memory})
+        rates = (tokens / seconds["dnafm"], tokens / seconds["esmc"])
         print(
-            f"{case:28}{tokens:8}{padded:8}{tokens / seconds['dnafm']:13.0f}{tokens / seconds['esmc']:12.0f}"
-            f"{ratio:7.2f}{memory['dnafm']:11.0f}{memory['esmc']:7.0f}"
+            f"{case:26}{tokens:12}{padded:12}{rates[0]:12.0f}{rates[1]:12.0f}{rates[0] / rates[1]:12.2f}"
+            f"{memory['dnafm']:12.0f}{memory['esmc']:12.0f}",
+            flush=True,
         )
     if arguments.json:
         with open(arguments.json, "w") as file:
