@@ -139,7 +139,7 @@ class DNAFMConfig(PreTrainedConfig):
         if self.hidden_act == "swiglu":
             self.hidden_act = "silu"
         self.rope_parameters = _rope_parameters(
-            self.rope_parameters,
+            kwargs.pop("rope_scaling", None) or self.rope_parameters,
             rope_theta=kwargs.pop("rope_theta", None),
             rotary_percent=kwargs.pop("rotary_percent", None),
             interpolation_factor=kwargs.pop("seq_len_interpolation_factor", None),
@@ -179,7 +179,7 @@ class DNAFMConfig(PreTrainedConfig):
     @property
     def seq_len_interpolation_factor(self) -> float | None:
         """What positions are divided by, or `None`."""
-        return self._rope.get("factor")
+        return self._rope.get("factor") if self.rope_type == "linear" else None
 
     @property
     def _rope(self) -> dict[str, Any]:
@@ -223,6 +223,7 @@ class DNAFMConfig(PreTrainedConfig):
         for name in ("attention_dropout", "hidden_dropout", "classifier_dropout"):
             rate = getattr(self, name)
             _require(rate is None or 0 <= rate < 1, name, rate, "must lie in [0, 1)")
+        _require((self.num_labels or 0) >= 1, "num_labels", self.num_labels, "must be at least 1")
         _require_one_of(self, "normalization_type", NORMALIZATION_TYPES)
         _require_one_of(self, "classifier_pooling", CLASSIFIER_POOLINGS)
         _require_one_of(self, "problem_type", PROBLEM_TYPES)
@@ -232,14 +233,11 @@ class DNAFMConfig(PreTrainedConfig):
         """Raise a ValueError for rotary settings that this model does not have."""
         rope_type = self.rope_type
         _require(rope_type in ROPE_TYPES, "rope_parameters['rope_type']", rope_type, f"must be one of {ROPE_TYPES}")
-        _require(self.rope_theta > 0, "rope_parameters['rope_theta']", self.rope_theta, "must be positive")
-        factor = self.seq_len_interpolation_factor
-        _require(
-            (factor is not None and factor > 0) or rope_type == "default",
-            "rope_parameters['factor']",
-            factor,
-            "must be positive where rope_type is 'linear'",
-        )
+        _require(_is_positive(self.rope_theta), "rope_parameters['rope_theta']", self.rope_theta, "must be positive")
+        factor = self._rope.get("factor")
+        rule = "must be positive where rope_type is 'linear', and absent elsewhere"
+        allowed = factor is None if rope_type == "default" else _is_positive(factor)
+        _require(allowed, "rope_parameters['factor']", factor, rule)
         percent = self.rotary_percent
         _require(0 < percent <= 1, "rotary_percent", percent, "must lie in (0, 1]")
         _require(
@@ -325,6 +323,10 @@ def _rope_parameters(
     merged.setdefault("rope_theta", PreTrainedConfig.default_theta)
     merged.setdefault("rope_type", merged.pop("type", "default"))
     return merged
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, int | float) and value > 0
 
 
 def _require_one_of(config: DNAFMConfig, name: str, allowed: tuple[str | None, ...]) -> None:

@@ -172,8 +172,16 @@ def packed_sequences(
             transformers only where there is no mask.
         batch_shape: (B, L).
         cu_seq_lens: (N + 1,) boundaries of sequences that the caller packed into a single row.
+
+    Raises:
+        ValueError: boundaries that do not tile the row, or beside a mask of padding.
     """
     if cu_seq_lens is not None:
+        if attention_mask is not None and not bool(attention_mask.all()):
+            raise ValueError(
+                "cu_seq_lens_q tells sequences apart that are packed without padding, and attention_mask masks "
+                "tokens: pass one of them."
+            )
         return PackedSequences.from_cu_seq_lens(cu_seq_lens, position_ids, batch_shape)
     if attention_mask is not None:
         if bool(attention_mask.all()):

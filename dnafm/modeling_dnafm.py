@@ -122,9 +122,12 @@ class DNAFMRotaryEmbedding(nn.Module):
         return self
 
     @torch.no_grad()
-    def forward(self, position_ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines and sines, each (B or 1, L, rotary_dim) float32, of positions (B or 1, L)."""
-        angles = position_ids[..., None].float() * self.inv_freq.float()
+    def forward(self, hidden_states: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosines and sines, each (B or 1, L, rotary_dim) float32, of positions (B or 1, L).
+
+        The hidden states tell the device only.
+        """
+        angles = position_ids[..., None].to(hidden_states.device).float() * self.inv_freq.to(hidden_states.device)
         angles = torch.cat((angles, angles), dim=-1)
         return angles.cos() * self.attention_scaling, angles.sin() * self.attention_scaling
 
@@ -297,6 +300,9 @@ class DNAFMModel(DNAFMPreTrainedModel):
 
     def __init__(self, config: DNAFMConfig):
         super().__init__(config)
+        # Fields that were set after the config was built have not been looked at together.
+        config.validate_architecture()
+        config.validate_rotary_embedding()
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.dropout = nn.Dropout(config.hidden_dropout)
         self.rotary_emb = DNAFMRotaryEmbedding(config)
@@ -339,6 +345,7 @@ class DNAFMModel(DNAFMPreTrainedModel):
                 or boundaries that do not tile the row.
         """
         inputs = check_inputs(self.config, input_ids, inputs_embeds=inputs_embeds, attention_mask=attention_mask)
+        _check_position_shape(position_ids, inputs.shape[:2])
         is_prepared_mask = attention_mask is not None and attention_mask.dim() != 2
         if attention_mask is not None and not is_prepared_mask:
             attention_mask = attention_mask != 0
@@ -420,7 +427,7 @@ class DNAFMModel(DNAFMPreTrainedModel):
         return self.dropout(inputs if inputs.is_floating_point() else self.embed_tokens(inputs))
 
     def _run_layers(self, hidden_states: Tensor, attention_mask, position_ids: Tensor, **kwargs) -> Tensor:
-        position_embeddings = self.rotary_emb(position_ids)
+        position_embeddings = self.rotary_emb(hidden_states, position_ids)
         # A batch without a single token leaves attention nothing to do.
         for layer in self.layers if hidden_states.numel() else ():
             hidden_states = layer(hidden_states, attention_mask, position_embeddings=position_embeddings, **kwargs)
@@ -649,8 +656,13 @@ def pool(hidden_states: Tensor, attention_mask: Tensor | None = None, *, how: st
     Returns:
         (B, hidden), same dtype; zeros for a row without a token.
     """
-    if attention_mask is None or attention_mask.dim() != 2:
+    if attention_mask is None:
         attention_mask = torch.ones(hidden_states.shape[:2], device=hidden_states.device)
+    if attention_mask.shape != hidden_states.shape[:2]:
+        raise ValueError(
+            f"attention_mask of shape {tuple(attention_mask.shape)} must be (batch, length), here "
+            f"{tuple(hidden_states.shape[:2])}: it tells which tokens are pooled."
+        )
     attended = (attention_mask != 0).to(hidden_states.device)[..., None]
     if how == "mean":
         total = hidden_states.masked_fill(~attended, 0).sum(1, dtype=torch.float32)  # float16 would overflow
@@ -735,12 +747,14 @@ def check_inputs(
     inputs = input_ids if inputs_embeds is None else inputs_embeds
     if inputs is None or (input_ids is not None and inputs_embeds is not None):
         raise ValueError("You must specify exactly one of input_ids or inputs_embeds.")
-    rank = 2 if inputs_embeds is None else 3
-    if inputs.dim() != rank:
-        raise ValueError(f"Inputs of shape {tuple(inputs.shape)} must have {rank} dimensions: (batch, length, ...).")
-    _check_mask_shape(attention_mask, inputs.shape[:2])
     if input_ids is not None:
         _check_token_ids(input_ids, config.vocab_size)
+    elif inputs.dim() != 3 or inputs.shape[-1] != config.hidden_size or not inputs.is_floating_point():
+        raise ValueError(
+            f"inputs_embeds of shape {tuple(inputs.shape)} and dtype {inputs.dtype} must be floating-point numbers of "
+            f"shape (batch, length, {config.hidden_size})."
+        )
+    _check_mask_shape(attention_mask, inputs.shape[:2])
     return inputs
 
 
@@ -754,7 +768,19 @@ def _check_mask_shape(attention_mask: Tensor | None, batch_shape: torch.Size) ->
         raise ValueError(f"attention_mask of shape {shape} must be shaped like the inputs, {tuple(batch_shape)}.")
 
 
+def _check_position_shape(position_ids: Tensor | None, batch_shape: torch.Size) -> None:
+    if position_ids is not None and tuple(position_ids.shape) not in (tuple(batch_shape), (1, batch_shape[1])):
+        raise ValueError(
+            f"position_ids of shape {tuple(position_ids.shape)} must be {tuple(batch_shape)} or (1, {batch_shape[1]})."
+        )
+
+
 def _check_token_ids(input_ids: Tensor, vocab_size: int) -> None:
+    if input_ids.dim() != 2 or input_ids.is_floating_point():
+        raise ValueError(
+            f"input_ids of shape {tuple(input_ids.shape)} and dtype {input_ids.dtype} must be integers of shape "
+            "(batch, length)."
+        )
     if is_tracing(input_ids) or not input_ids.numel():
         return
     lowest, highest = (int(bound) for bound in torch.aminmax(input_ids))

@@ -87,7 +87,7 @@ def test_fused_rotation_is_the_eager_rotation(name):
         pytest.skip(obstacle)
     config = DNAFMConfig(hidden_size=4 * 136, num_attention_heads=4, num_hidden_layers=1)
     position_ids = torch.stack([torch.arange(50), torch.arange(50) + 7]).cuda()
-    cos, sin = DNAFMModel(config).rotary_emb.cuda()(position_ids)
+    cos, sin = DNAFMModel(config).rotary_emb.cuda()(position_ids, position_ids)
     results = []
     for kernel in (apply_rotary_pos_emb, rotary_function(name)):
         torch.manual_seed(0)

@@ -19,7 +19,7 @@ def rotate_by_complex_numbers(states, position_ids, theta, width, factor=1.0):
 
 
 def rotary(config, position_ids):
-    return DNAFMRotaryEmbedding(config)(position_ids)
+    return DNAFMRotaryEmbedding(config)(torch.zeros(()), position_ids)
 
 
 def config(**fields):

@@ -36,6 +36,9 @@ def refuses(message):
         ({"rope_parameters": {"rope_theta": 0.0}}, "rope_parameters['rope_theta']=0.0 must be positive"),
         ({"rope_parameters": {"rope_type": "linear"}}, "rope_parameters['factor']=None must be positive where"),
         ({"seq_len_interpolation_factor": 0}, "rope_parameters['factor']=0.0 must be positive where rope_type is"),
+        ({"rope_parameters": {"factor": 2.0}}, "rope_parameters['factor']=2.0 must be positive where rope_type is"),
+        ({"rope_theta": "x"}, "rope_parameters['rope_theta']=x must be positive"),
+        ({"num_labels": -1}, "num_labels=0 must be at least 1"),
         ({"rotary_percent": 0.0}, "rotary_percent=0.0 must lie in (0, 1]"),
         ({"rotary_percent": 1.25}, "rotary_percent=1.25 must lie in (0, 1]"),
         ({"rotary_percent": 0.4}, "rotary size int(head_dim * rotary_percent)=3 must be even and at least 2"),
@@ -151,3 +154,24 @@ def test_attention_kernel_of_the_hub_runs_or_raises(load):
     """Offline, or without the `kernels` package, the error is about that and nothing else takes its place."""
     with pytest.raises((ImportError, OSError, ValueError), match="kernels"):
         load(attn_implementation="kernels-community/flash-attn2")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("hidden_size", 30, "hidden_size=30 must be a multiple of num_attention_heads=4"),
+        ("rope_parameters", {"rope_type": "dynamic", "rope_theta": 1e4}, "['rope_type']=dynamic must be one of"),
+    ],
+)
+def test_fields_set_after_construction_are_checked_by_the_model(tiny_config, name, value, message):
+    """A config that was changed is checked when a model is built from it."""
+    config = tiny_config()
+    setattr(config, name, value)
+    with refuses(message):
+        DNAFMModel(config)
+
+
+def test_partial_rotation_survives_the_old_name_of_the_rope_parameters(tiny_config):
+    """`rope_scaling` is what transformers called them before."""
+    config = tiny_config(rotary_percent=0.5, rope_scaling={"rope_type": "linear", "factor": 2.0})
+    assert (config.rotary_percent, config.seq_len_interpolation_factor) == (0.5, 2.0)

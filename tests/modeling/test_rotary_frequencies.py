@@ -94,7 +94,7 @@ def test_frequencies_are_filled_in_after_to_empty(tiny_config):
 def test_angles_are_position_times_frequency(tiny_config):
     """Cosine and sine of position * frequency, the two halves alike, in float32 at the end of the context."""
     model = DNAFMModel(tiny_config()).bfloat16()
-    cos, sin = model.rotary_emb(torch.tensor([[0, 3999]]))
+    cos, sin = model.rotary_emb(torch.zeros(()), torch.tensor([[0, 3999]]))
     assert cos.shape == sin.shape == (1, 2, 8)
     assert cos.dtype == sin.dtype == torch.float32
     angles = [3999 * frequency for frequency in (1.0, 0.1, 0.01, 0.001)] * 2
@@ -126,7 +126,7 @@ def test_channels_beyond_the_rotary_size_are_left_alone(tiny_model):
     rotary_emb = tiny_model(rotary_percent=0.5).rotary_emb
     attention(
         torch.randn(1, 1, 32).expand(1, 6, 32),
-        position_embeddings=rotary_emb(torch.arange(6)[None]),
+        position_embeddings=rotary_emb(torch.zeros(()), torch.arange(6)[None]),
         attention_interface=spy,
     )
     query = seen["query"][0, 0]
