@@ -1,7 +1,9 @@
 """Tokens per second and peak memory of DNAFMModel against transformers' own EsmcModel of the same shape and dtype.
 
 Tokens are those of the sequences; padding does not count. Both models run in turn in one process, so that a machine
-that slows down slows both; peak memory is that of a process of its own for each model.
+that slows down slows both. On a CPU the seconds are those of the processor and not of the clock on the wall, which
+other programs would spoil; with one thread they are the same on an idle machine. Peak memory is that of a process of
+its own for each model.
 
     python benchmarks/bench_forward.py                       # a small model, for CPUs
     python benchmarks/bench_forward.py --hidden 4352 --layers 32 --heads 32 --intermediate 11584   # 7B, for GPUs
@@ -44,7 +46,7 @@ def parse_arguments():
     parser.add_argument("--runs", type=int, default=5, help="timed runs of each model and case; the median is printed")
     parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--threads", type=int, default=1, help="on a CPU; default: %(default)s")
     parser.add_argument("--json", help="also write the figures to this file")
     parser.add_argument("--measure_memory", nargs=2, metavar=("MODEL", "CASE"), help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -95,14 +97,15 @@ def run_once(model, batch, backward):
 
 def time_case(models, batch, backward, runs):
     """Median seconds of each model; they run in turn."""
+    clock = time.process_time if batch["input_ids"].device.type == "cpu" else time.perf_counter
     seconds = {name: [] for name in models}
     for name in models:
         run_once(models[name], batch, backward)
     for _ in range(runs):
         for name in models:
-            start = time.perf_counter()
+            start = clock()
             run_once(models[name], batch, backward)
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(clock() - start)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
