@@ -47,6 +47,7 @@ def parse_arguments():
     parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=1, help="on a CPU; default: %(default)s")
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), help="default: all")
     parser.add_argument("--json", help="also write the figures to this file")
     parser.add_argument("--measure_memory", nargs=2, metavar=("MODEL", "CASE"), help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -170,7 +171,8 @@ def main():
     titles = ("tokens", "padded", "dnafm tok/s", "esmc tok/s", "ratio", "dnafm MiB", "esmc MiB")
     print(f"{'case':26}" + "".join(f"{title:>12}" for title in titles))
     rows = []
-    for case, (mixed, backward) in CASES.items():
+    for case in arguments.cases:
+        mixed, backward = CASES[case]
         batch = build_batch(mixed, arguments)
         tokens, padded = int(batch["attention_mask"].sum()), batch["attention_mask"].numel()
         seconds = time_case(models, batch, backward, arguments.runs)
