@@ -7,6 +7,7 @@ order, worker and rank, and a run that resumes at step k goes on with the masks 
 them.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,7 @@ _STRAND, _STRATUM, _WITHIN_STRATUM, _N_SAMPLE_WORDS = range(4)
 
 
 @dataclass(kw_only=True)
-class _Collator:
+class _Collator(ABC):
     """Draws, flips and pads; subclasses mask."""
 
     seed: int = 0
@@ -58,13 +59,13 @@ class _Collator:
         batch = {name: self._padded([row[name] for row in rows], name) for name in rows[0]}
         return {name: torch.from_numpy(column) for name, column in (batch | self._sample_columns(rates)).items()}
 
+    @abstractmethod
     def _rates(self, sample_words: np.ndarray) -> np.ndarray:
         """Return the chance of the bases of each sample to be chosen, (batch,) float64 in [0, 1]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _replacements(self, chosen: np.ndarray, words: np.ndarray) -> np.ndarray | int:
         """Return what chosen bases become; the lower halves of the words are free to use."""
-        raise NotImplementedError
 
     def _sample_columns(self, rates: np.ndarray) -> dict[str, np.ndarray]:
         return {}
