@@ -52,7 +52,7 @@ trainer = Trainer(
     TrainingArguments(
         args.output_dir,
         max_steps=args.max_steps,
-        num_train_epochs=10,
+        num_train_epochs=15,
         per_device_train_batch_size=32,
         learning_rate=3e-3,
         lr_scheduler_type="cosine",

@@ -34,7 +34,7 @@ def _print_device(device) -> None:
     print(f"\n{device.name}: {device.description}")
     for rate, report in zip(device.rates, device.reports, strict=True):
         print(
-            f"  {environment.short_name(rate.dtype):9} {1000 * rate.tflops:9.0f} GFLOP/s {rate.speedup:5.1f}x   "
+            f"  {environment.short_name(rate.dtype):9} {1000 * rate.tflops:9.0f} GFLOP/s {rate.speedup:5.2f}x   "
             f"auto: {report.attention.name} attention, {report.rope.name} rotary embedding"
         )
     for line in environment.advice(device):
