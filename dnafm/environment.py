@@ -15,8 +15,7 @@ from .kernels_dnafm import (
     KernelRequest,
     import_error_of,
     kernel_loaders,
-    select_attention,
-    select_rope,
+    report_kernels,
     version_of,
 )
 
@@ -97,7 +96,7 @@ def automatic_kernels(device: str, dtype: torch.dtype) -> KernelReport:
     config = DNAFMConfig()
     capability = torch.cuda.get_device_capability() if device == "cuda" else None
     request = KernelRequest(device, capability, dtype, config.head_dim, config.rotary_dim)
-    return KernelReport(select_attention("auto", request), select_rope("auto", request), device, dtype)
+    return report_kernels("auto", "auto", request)
 
 
 def matrix_rates(device: str) -> tuple[MatrixRate, ...]:

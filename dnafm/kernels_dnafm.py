@@ -22,7 +22,7 @@ import importlib.metadata
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from itertools import pairwise
 from typing import Any
 
@@ -318,7 +318,15 @@ def flash_attention_2_forward(
 
     Returns:
         The output (B, L, H, D), and no probabilities.
+
+    Raises:
+        ValueError: a mask that is not (B, L), which the kernel cannot take.
     """
+    if attention_mask is not None and attention_mask.dim() != 2:
+        raise ValueError(
+            f"attn_implementation='flash_attention_2' takes no attention_mask of shape {tuple(attention_mask.shape)}: "
+            "pass a (batch, length) mask, or load the model with attn_implementation='sdpa'."
+        )
     states = [x.transpose(1, 2) for x in (query_BHLD, key_BHLD, value_BHLD)]
     batch_size, length = states[0].shape[:2]
     packed = None
@@ -406,6 +414,7 @@ def _rotate(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat([first * cos - second * sin, second * cos + first * sin, rest], dim=-1)
 
 
+@cache  # a kernel of the Hub is looked up on disk
 def rotary_function(name: str) -> Callable:
     """The rotary kernel of that name, called like `apply_rotary_pos_emb`.
 
@@ -655,6 +664,13 @@ def _provider_of(name: str) -> str:
     return version_of(packages.get(name, "torch"))
 
 
+def report_kernels(attention: str, rope: str, request: KernelRequest) -> KernelReport:
+    """Choose both kernels for a request; arguments and errors are those of `chosen_kernels`."""
+    return KernelReport(
+        select_attention(attention, request), select_rope(rope, request), request.device, request.dtype
+    )
+
+
 @lru_cache(maxsize=64)
 def chosen_kernels(attention: str, rope: str, request: KernelRequest) -> KernelReport:
     """Choose both kernels for a request, and say so the first time.
@@ -662,9 +678,7 @@ def chosen_kernels(attention: str, rope: str, request: KernelRequest) -> KernelR
     Raises:
         ValueError: a kernel asked for by name cannot run.
     """
-    report = KernelReport(
-        select_attention(attention, request), select_rope(rope, request), request.device, request.dtype
-    )
+    report = report_kernels(attention, rope, request)
     # On a GPU a slower kernel is worth a warning: something can be installed, or the dtype changed.
     level = logger.warning if request.device == "cuda" and report.attention.passed_over else logger.info
     level(f"dnafm runs with {report.attention.name} attention and {report.rope.name} rotary embedding.\n{report}")

@@ -61,9 +61,8 @@ from .kernels_dnafm import (
     load_named_kernels,
     packed_sequences,
     positions_from_mask,
+    report_kernels,
     rotary_function,
-    select_attention,
-    select_rope,
     sequence_ids_from_boundaries,
 )
 
@@ -251,12 +250,7 @@ class DNAFMPreTrainedModel(PreTrainedModel):
             ValueError: a kernel that was asked for by name cannot run.
         """
         request = KernelRequest.of(next(self.parameters()), self.config, training=self.training)
-        return KernelReport(
-            select_attention(self.config.attention_requested, request),
-            select_rope(self.config.rope_implementation, request),
-            request.device,
-            request.dtype,
-        )
+        return report_kernels(self.config.attention_requested, self.config.rope_implementation, request)
 
     def save_pretrained(self, *args, **kwargs):
         """Save as transformers does, under dnafm's parameter names.
@@ -362,6 +356,7 @@ class DNAFMModel(DNAFMPreTrainedModel):
             if packed is not None and packed.came_packed:
                 sequence_ids, position_ids = packed.sequence_ids(), packed.position_ids
                 sequence_ids, position_ids = sequence_ids.view(batch_shape), position_ids.view(batch_shape)
+                kwargs = {**kwargs, **packed.attention_kwargs()}  # for kernels that take no mask
         hidden_states = self._encode_padded(inputs, attention_mask, position_ids, sequence_ids, **kwargs)
         return BaseModelOutput(last_hidden_state=hidden_states)
 
@@ -401,13 +396,9 @@ class DNAFMModel(DNAFMPreTrainedModel):
             position_ids = positions_from_mask(padding_mask)
         elif position_ids is None:
             position_ids = torch.arange(hidden_states.shape[1], device=hidden_states.device)[None]
-        hidden_states = self._run_layers(
-            hidden_states,
-            self._layer_mask(hidden_states, attention_mask, sequence_ids),
-            position_ids,
-            **self._padded_kernels(hidden_states, kwargs),
-            **kwargs,
-        )
+        layer_mask = self._layer_mask(hidden_states, attention_mask, sequence_ids)
+        kernels = self._padded_kernels(hidden_states, kwargs, is_masked=layer_mask is not None)
+        hidden_states = self._run_layers(hidden_states, layer_mask, position_ids, **kernels, **kwargs)
         return hidden_states if padding_mask is None else hidden_states.masked_fill(~padding_mask[..., None], 0)
 
     def _layer_mask(self, hidden_states: Tensor, attention_mask: Tensor | None, sequence_ids: Tensor | None):
@@ -433,14 +424,20 @@ class DNAFMModel(DNAFMPreTrainedModel):
             hidden_states = layer(hidden_states, attention_mask, position_embeddings=position_embeddings, **kwargs)
         return self.norm(hidden_states)
 
-    def _choose_kernels(self, hidden_states: Tensor, kwargs: dict[str, Any]) -> KernelReport:
+    def _choose_kernels(
+        self, hidden_states: Tensor, kwargs: dict[str, Any], *, is_masked: bool = False
+    ) -> KernelReport:
         attention = self.config.attention_requested
         if attention == "auto" and kwargs.get("output_attentions"):
             attention = "eager"  # the only kernel that has probabilities to show
+        elif attention == "auto" and is_masked:
+            attention = "sdpa"  # no flash kernel takes the mask
         request = KernelRequest.of(hidden_states, self.config, training=self.training)
         return chosen_kernels(attention, self.config.rope_implementation, request)
 
-    def _padded_kernels(self, hidden_states: Tensor, kwargs: dict[str, Any]) -> dict[str, Callable | None]:
+    def _padded_kernels(
+        self, hidden_states: Tensor, kwargs: dict[str, Any], *, is_masked: bool
+    ) -> dict[str, Callable | None]:
         if is_tracing(hidden_states):
             return {
                 "attention_interface": LOADED_KERNELS.get(("attention", self.config.attention_requested)),
@@ -448,7 +445,7 @@ class DNAFMModel(DNAFMPreTrainedModel):
                     ("rope", self.config.rope_implementation), apply_rotary_pos_emb
                 ),
             }
-        kernels = self._choose_kernels(hidden_states, kwargs)
+        kernels = self._choose_kernels(hidden_states, kwargs, is_masked=is_masked)
         return {
             "attention_interface": attention_kernel(kernels.attention, packed=False),
             "rotary_interface": rotary_function(kernels.rope.name),

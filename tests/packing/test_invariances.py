@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnafm import DNAFMConfig, DNAFMForMaskedLM, DNAFMModel
+from dnafm import DNAFMConfig, DNAFMForMaskedLM, DNAFMModel, KernelChoice, KernelReport, kernels_dnafm, modeling_dnafm
 
 LENGTHS = (9, 23, 1, 9, 16)
 KERNELS = ("auto", "sdpa", "eager", pytest.param("flex_attention", marks=pytest.mark.slow))
@@ -212,3 +212,48 @@ def test_any_mask_gives_on_the_unpadded_path_what_it_gives_on_the_padded_one(mas
         unpadded = model(ids, mask).last_hidden_state
         padded = model(ids, mask, output_hidden_states=True).last_hidden_state
     torch.testing.assert_close(unpadded, padded, atol=2e-5, rtol=1e-5)
+
+
+@pytest.fixture
+def flash_attention_2(monkeypatch, varlen_by_loop):
+    """Let `auto` choose FlashAttention-2 on a CPU, with a loop in the kernel's place."""
+    choice = KernelChoice("flash_attention_2", "torch")
+
+    def chosen_kernels(attention, rope, request):
+        taken = choice if attention in ("auto", choice.name) else KernelChoice(attention, "torch")
+        return KernelReport(taken, KernelChoice("eager", "torch"), "cpu", torch.float32)
+
+    monkeypatch.setattr(modeling_dnafm, "chosen_kernels", chosen_kernels)
+    monkeypatch.setattr(kernels_dnafm, "flash_attention_2_function", lambda provider: varlen_by_loop)
+
+
+@pytest.mark.parametrize("records", [False, True])
+def test_where_auto_means_flash_attention_every_path_is_right(flash_attention_2, records):
+    """Padded, packed, rectangular and under a 4D mask, recorded or not."""
+    sequences = random_sequences()
+    model, batch = tiny_model("auto"), pad(sequences, side="left")
+    position_ids = torch.cat([torch.arange(len(sequence)) for sequence in sequences])[None]
+    prepared = batch["attention_mask"].bool()[:, None, None].expand(-1, 1, 23, -1)
+    with torch.no_grad():
+        expected = encode_alone(model, sequences)
+        is_token = batch["attention_mask"].bool()
+        padded = model(**batch, output_hidden_states=records).last_hidden_state[is_token]
+        masked = model(batch["input_ids"], prepared, output_hidden_states=records).last_hidden_state[is_token]
+        packed = model(torch.cat(sequences)[None], position_ids=position_ids, output_hidden_states=records)
+    for found in (padded, masked, packed.last_hidden_state[0]):
+        torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-5)
+
+
+def test_flash_attention_2_by_name_keeps_packed_sequences_apart_when_recording(flash_attention_2):
+    """Its mask cannot tell them apart: the boundaries must reach the kernel."""
+    sequences = random_sequences((4, 6, 7, 3))
+    ids = torch.stack([torch.cat(sequences[:2]), torch.cat(sequences[2:])])
+    rows = ([torch.arange(4), torch.arange(6)], [torch.arange(7), torch.arange(3)])
+    model = tiny_model("sdpa")
+    model.config._attn_implementation_internal = model.config._attention_requested = "flash_attention_2"
+    with torch.no_grad():
+        found = model(ids, position_ids=torch.stack([torch.cat(row) for row in rows]), output_hidden_states=True)
+        expected = encode_alone(tiny_model("eager"), sequences)
+        with pytest.raises(ValueError, match="takes no attention_mask of shape"):
+            model(ids, torch.ones(2, 1, 10, 10, dtype=torch.bool))
+    torch.testing.assert_close(found.last_hidden_state.flatten(0, 1), expected, atol=2e-5, rtol=1e-5)

@@ -20,16 +20,6 @@ def pack(mask=MASK):
     return PackedSequences.from_mask(mask, positions_from_mask(mask))
 
 
-def varlen_by_loop(query_THD, key_THD, value_THD, cu_seq_lens, max_length, *, scaling, dropout):
-    """What a FlashAttention-2 kernel computes, written as a loop over sequences."""
-    outputs = []
-    for start, stop in zip(cu_seq_lens[:-1].tolist(), cu_seq_lens[1:].tolist(), strict=True):
-        assert stop - start <= max_length
-        q, k, v = (states[start:stop].transpose(0, 1) for states in (query_THD, key_THD, value_THD))
-        outputs.append(((q @ k.transpose(-1, -2) * scaling).softmax(-1) @ v).transpose(0, 1))
-    return torch.cat(outputs)
-
-
 def random_states(batch_size, length, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return [torch.randn(batch_size, 2, length, 8, generator=generator) for _ in range(3)]
@@ -75,7 +65,7 @@ def test_boundaries_that_do_not_tile_the_row_are_refused(boundaries):
         packed_sequences(None, None, (1, 5), cu_seq_lens=torch.tensor(boundaries))
 
 
-def test_attention_by_runs_is_attention_of_each_sequence():
+def test_attention_by_runs_is_attention_of_each_sequence(varlen_by_loop):
     """Runs of equal length go to the kernel as rectangular batches; nothing crosses a boundary."""
     packed = pack()
     states = random_states(1, 7)
@@ -99,7 +89,7 @@ def test_eager_attention_takes_bool_and_additive_masks():
         assert not probabilities[~allowed.expand_as(probabilities)].any()
 
 
-def test_flash_attention_2_takes_rectangular_padded_and_packed_batches():
+def test_flash_attention_2_takes_rectangular_padded_and_packed_batches(varlen_by_loop):
     """Whatever form the batch has, the kernel sees the sequences alone."""
     mask = torch.tensor([[1, 1, 1], [1, 1, 0]]).bool()
     states = random_states(2, 3)
