@@ -25,9 +25,10 @@ def tokenizer() -> DNAFMTokenizer:
 
 
 @pytest.fixture
-def log(caplog: pytest.LogCaptureFixture):
-    """Messages of transformers, whose logger does not propagate."""
+def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch):
+    """Messages of transformers, once each: its logger propagates only where the variable CI is set."""
     logger = logging.getLogger("transformers")
+    monkeypatch.setattr(logger, "propagate", False)
     logger.addHandler(caplog.handler)
     yield caplog
     logger.removeHandler(caplog.handler)
