@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -44,7 +44,8 @@ class GenomeWindows(Dataset):
     """Non-overlapping windows of genomes, in the order of files, sequences and positions.
 
     Windows tile what the data set covers: for `part="training"` everything but the held-out regions, for
-    `part="evaluation"` exactly those. The last window of a stretch is shorter. An item is a dict of
+    `part="evaluation"` exactly those. The last window of a stretch is shorter. The item of a window is found by its
+    index, or by (epoch, index) for another epoch than that of `set_epoch`. It is a dict of
 
     - `input_ids`: (tokens,) int64, `[CLS]`, the bases and the suffix;
     - `sample_index`, `epoch`: ints, from which the collators of `dnafm.data.collators` derive their random numbers;
@@ -109,11 +110,12 @@ class GenomeWindows(Dataset):
     def __len__(self) -> int:
         return int(self._first_window[-1])
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        genome, _, start, end = self._place(index)
+    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
+        epoch, index = (self.epoch, key) if isinstance(key, (int, np.integer)) else key
+        genome, _, start, end = self._place(index, epoch)
         codes = self.genomes[genome].codes[start:end]
         input_ids = self._framed(codes & TOKEN_ID_MASK, _CLS, self._suffix_ids, np.int64)
-        item = {"input_ids": input_ids, "sample_index": int(index) % len(self), "epoch": self.epoch}
+        item = {"input_ids": input_ids, "sample_index": int(index) % len(self), "epoch": int(epoch)}
         if self.soft_mask_weight is not None:
             weights = np.where(codes & SOFT_MASK_BIT, np.float32(self.soft_mask_weight), np.float32(1))
             item["token_weight"] = self._framed(weights, 0, (0,) * len(self._suffix_ids), np.float32)
@@ -130,9 +132,15 @@ class GenomeWindows(Dataset):
             raise ValueError(f"The epoch is {epoch}; it must be at least 0.")
         self._epoch.fill_(epoch)
 
+    @cached_property
+    def n_windows_of_genomes(self) -> np.ndarray:
+        """How many of the windows are those of each genome, (genomes,) int64; the windows are in that order."""
+        counts = np.bincount(self._genome, np.diff(self._first_window), minlength=len(self.genomes))
+        return counts.astype(np.int64)
+
     def location(self, index: int) -> WindowLocation:
         """Return where the window of that index lies in this epoch."""
-        genome, sequence, start, end = self._place(index)
+        genome, sequence, start, end = self._place(index, self.epoch)
         record = self.genomes[genome].sequences[sequence]
         path = self.genomes[genome].fasta_path
         return WindowLocation(path, record.name, start - record.offset, end - record.offset)
@@ -181,7 +189,7 @@ class GenomeWindows(Dataset):
         n_unknown = np.add.reduceat((codes & TOKEN_ID_MASK) == _N, starts, dtype=np.int64)
         return n_unknown / np.diff(starts, append=len(codes)) <= self.max_unknown
 
-    def _place(self, index: int) -> tuple[int, int, int, int]:
+    def _place(self, index: int, epoch: int) -> tuple[int, int, int, int]:
         """Return genome, sequence, and start and end in the genome's codes of a window."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"Window {index} of {len(self)}.")
@@ -189,17 +197,17 @@ class GenomeWindows(Dataset):
         stretch = int(np.searchsorted(self._first_window, index, side="right")) - 1
         k = index - int(self._first_window[stretch])
         start, length = int(self._start[stretch]), int(self._length[stretch])
-        lead = self._lead(length)
+        lead = self._lead(length, epoch)
         left = (k + self._n_skipped(length, lead)) * self.window_bp - lead
         right = min(left + self.window_bp, length)
         left = max(left, 0)
         return int(self._genome[stretch]), int(self._sequence[stretch]), start + left, start + right
 
-    def _lead(self, length: int) -> int:
+    def _lead(self, length: int, epoch: int) -> int:
         """Return how far the first window of a stretch begins before the stretch, whose bases it then lacks."""
         if not self.random_offset or length <= self.window_bp:
             return 0
-        return _random_word(self.seed, self.epoch) % self.window_bp
+        return _random_word(self.seed, epoch) % self.window_bp
 
     def _n_skipped(self, length: int, lead: int) -> int:
         """Return 1 if the first window is the one too many and shorter than the last one, else 0."""

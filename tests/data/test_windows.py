@@ -192,6 +192,56 @@ def test_offset_depends_on_seed_and_epoch_only(genomes):
         GenomeWindows(encoded, 102).set_epoch(-1)
 
 
+def test_key_of_epoch_and_index_is_that_epochs_item(genomes):
+    """Whatever the data set's own epoch is, and without moving it; a number alone is of that one."""
+    encoded = genomes(a={"one": TWENTY}, b={"two": TWENTY[::-1]})
+    windows = GenomeWindows(encoded, 10, random_offset=True, soft_mask_weight=0.5, seed=1)
+    moved = GenomeWindows(encoded, 10, random_offset=True, soft_mask_weight=0.5, seed=1)
+    windows.set_epoch(5)
+    for epoch in (0, 1, 5):
+        moved.set_epoch(epoch)
+        for i in range(-len(moved), len(moved)):
+            for key in ((epoch, i), (np.int64(epoch), np.int64(i))):
+                item, expected = windows[key], moved[i]
+                assert item.keys() == expected.keys()
+                assert all(np.array_equal(item[name], expected[name]) for name in item)
+                assert {type(item[name]) for name in ("sample_index", "epoch")} == {int}
+    assert windows[0]["epoch"] == windows[np.int64(0)]["epoch"] == windows.epoch == 5
+    assert len({str(windows[epoch, 1]["input_ids"]) for epoch in range(20)}) > 2
+    with pytest.raises(IndexError, match="Window 6 of 6"):
+        windows[0, 6]
+
+
+def test_keys_may_come_from_a_sampler(genomes):
+    """Batches in workers are of the epochs that the keys say."""
+    windows = GenomeWindows(genomes(a={"one": TEN}), 6)
+    keys = [(3, 0), (0, 2), (1, 1), (7, 0)]
+    loader = DataLoader(windows, batch_size=2, sampler=keys, num_workers=1, collate_fn=list)
+    assert [[(item["epoch"], item["sample_index"]) for item in batch] for batch in loader] == [keys[:2], keys[2:]]
+
+
+def test_location_is_of_the_epoch_that_was_set(genomes):
+    """The bases at the place it names are those of the item."""
+    windows = GenomeWindows(genomes(a={"gap": "GG", "one": TWENTY}), 10, random_offset=True, seed=1)
+    for epoch in range(4):
+        windows.set_epoch(epoch)
+        bases = {"gap": "GG", "one": TWENTY}
+        assert [bases[name][start:end] for name, start, end in places(windows)] == spelled(windows)
+        assert spelled([windows[epoch, i] for i in range(len(windows))]) == spelled(windows)
+
+
+def test_windows_of_genomes_are_counted_in_order(genomes):
+    """By hand, windows of four: 3 + 1 of the first file, none of the held-out second, 1 of the third without its N."""
+    encoded = genomes(a={"one": TEN, "two": "GG"}, b={"three": TEN}, c={"four": "ACGTNNNN"})
+    windows = GenomeWindows(encoded, 6, held_out=["three"], max_unknown=0.5)
+    assert windows.n_windows_of_genomes.tolist() == [4, 0, 1]
+    assert windows.n_windows_of_genomes.dtype == np.int64
+    files = [Path(windows.location(i).fasta_path).name for i in range(len(windows))]
+    assert files == ["a.fa"] * 4 + ["c.fa"]
+    evaluation = GenomeWindows(encoded, 6, held_out=["three"], part="evaluation")
+    assert evaluation.n_windows_of_genomes.tolist() == [0, 3, 0]
+
+
 @st.composite
 def held_out_cases(draw):
     """Sequence lengths, window length and held-out intervals, which may overlap."""
