@@ -5,12 +5,15 @@ import difflib
 import importlib
 import sys
 from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
 
 from dnafm.version import __version__
 
-# Name: (module with `add_parser(subparsers)` and `run(args)`, what the overview says about it).
-# A module is imported only when its command is called.
+# Name: (module, what the overview says about it). A module has `run(args)` and either `add_parser(subparsers)` or,
+# where its options are also those of a YAML file, `build_parser(prog)`. Only that of the called command is imported.
 COMMANDS = {
+    "pretrain": ("dnafm.cli.pretrain", "masked language modelling on FASTA files, on one CPU or on a cluster"),
     "quickstart": ("dnafm.cli.quickstart", "fine-tune on bundled primate splice junctions, in about a minute"),
     "doctor": ("dnafm.cli.doctor", "show what this machine offers and which kernels would run"),
 }
@@ -26,14 +29,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     Wrong usage leaves through argparse with code 2.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
-    parser = _build_parser(_requested_command(argv))
-    args = parser.parse_args(argv)
-    if args.command is None:
+    command = _requested_command(argv)
+    parser = _build_parser(command)
+    if command is None:
+        parser.parse_args(argv)
         parser.print_help(sys.stderr)
         return 2
-    module_name, _ = COMMANDS[args.command]
+    module = importlib.import_module(COMMANDS[command][0])
+    args = _parse_with_config(module, command, argv) if hasattr(module, "build_parser") else parser.parse_args(argv)
     try:
-        return importlib.import_module(module_name).run(args) or 0
+        return module.run(args) or 0
     except USER_ERRORS as error:
         if args.debug:
             raise
@@ -63,14 +68,24 @@ def _build_parser(requested: str | None) -> argparse.ArgumentParser:
     if requested is not None and requested not in COMMANDS:
         parser.error(_unknown_command(requested))
     subparsers = parser.add_subparsers(dest="command", help=argparse.SUPPRESS, prog="dnafm")
-    if requested is not None:
-        module_name, _ = COMMANDS[requested]
-        importlib.import_module(module_name).add_parser(subparsers)
+    module = importlib.import_module(COMMANDS[requested][0]) if requested is not None else None
+    if requested is not None and module is not None and hasattr(module, "add_parser"):
+        module.add_parser(subparsers)
         # SUPPRESS: a default here would overwrite a --debug that came before the command.
         subparsers.choices[requested].add_argument(
             "--debug", action="store_true", default=argparse.SUPPRESS, help=DEBUG_HELP
         )
     return parser
+
+
+def _parse_with_config(module: ModuleType, command: str, argv: Sequence[str]) -> Any:
+    """Parse the words after the command with the module's own parser, which reads YAML files, too."""
+    place = argv.index(command)
+    parser = module.build_parser(f"dnafm {command}")
+    parser.add_argument("--debug", action="store_true", help=DEBUG_HELP)
+    args = parser.parse_args(argv[place + 1 :])
+    args.debug = args.debug or "--debug" in argv[:place]
+    return args
 
 
 def _overview() -> str:

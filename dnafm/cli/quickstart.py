@@ -1,10 +1,11 @@
 """`dnafm quickstart`: fine-tune, compare with a baseline, save, load again, predict."""
 
 import argparse
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from dnafm.cli.console import quiet_transformers
 
 if TYPE_CHECKING:
     from dnafm.training.baselines import LogisticRegressionBaseline
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
 
     fields = quickstart.QuickstartSettings.__dataclass_fields__
     settings = quickstart.QuickstartSettings(**{name: getattr(args, name) for name in fields})
-    with _quiet_transformers():
+    with quiet_transformers(keep_warnings=False):
         job = quickstart.prepare(settings)
         _print_job(job)
         baseline = fit_logistic_regression(job.splits.train, job.splits.validation)
@@ -121,22 +122,6 @@ Next:
   your own data   start from examples/01_finetune_splice_sites.py, the same job in forty lines
   another model   dnafm quickstart --backbone PATH_OR_ID --output_dir runs/another
   this machine    dnafm doctor""")
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    # The command says itself which kernels run and that the classification head is new.
-    from transformers.utils import logging
-
-    verbosity, had_progress_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if had_progress_bars:
-            logging.enable_progress_bar()
 
 
 def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:

@@ -11,14 +11,12 @@ These are the steps of `dnafm quickstart`, one function each:
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -27,14 +25,15 @@ from transformers import (
     PreTrainedTokenizerBase,
     PrinterCallback,
     Trainer,
-    TrainerCallback,
     TrainingArguments,
     set_seed,
 )
 
 from dnafm import DNAFMConfig, DNAFMForSequenceClassification, DNAFMTokenizer
+from dnafm.checkpoints import backbone_location
 from dnafm.data import LabelledSequences, SpliceJunctions, load_splice_junctions
 from dnafm.training.metrics import compute_metrics
+from dnafm.training.progress import ProgressBar
 
 # The file that marks an output folder as one of ours.
 REPORT_NAME = "quickstart.json"
@@ -70,7 +69,7 @@ class QuickstartSettings:
 
     Attributes:
         output_dir: Folder for the model, its tokenizer and the report.
-        backbone: Folder or Hub id of a pretrained model; `None` is the bundled one or, without it, a fresh model.
+        backbone: Name, folder or Hub id of a pretrained model; `None` is a fresh one.
         epochs: Passes over the training split.
         max_steps: Optimizer steps instead of epochs.
         learning_rate: Peak of the cosine schedule.
@@ -124,7 +123,7 @@ def prepare(settings: QuickstartSettings) -> QuickstartJob:
     splits = load_splice_junctions()
     names = dict(enumerate(splits.label_names))
     labels: dict[str, Any] = {"id2label": names, "label2id": {name: class_id for class_id, name in names.items()}}
-    backbone = settings.backbone or _bundled_backbone()
+    backbone = settings.backbone and backbone_location(settings.backbone)
     if backbone is None:
         model = DNAFMForSequenceClassification(DNAFMConfig(**FRESH_ARCHITECTURE, **labels))
         tokenizer = DNAFMTokenizer()
@@ -141,7 +140,7 @@ def train(job: QuickstartJob) -> float:
         args=_training_arguments(job),
         train_dataset=_examples(job.splits.train, job.tokenizer),
         data_collator=DataCollatorWithPadding(job.tokenizer),
-        callbacks=[_ProgressBar()],
+        callbacks=[ProgressBar()],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer.train().metrics["train_runtime"]
@@ -222,11 +221,6 @@ def _check_output_dir(output_dir: Path, *, overwrite: bool) -> None:
         )
 
 
-def _bundled_backbone() -> str | None:
-    folder = resources.files("dnafm") / "assets" / "dnafm_tiny"
-    return str(folder) if (folder / "config.json").is_file() else None
-
-
 def _recipe(settings: QuickstartSettings, backbone: str | None) -> Recipe:
     default = FRESH_RECIPE if backbone is None else BACKBONE_RECIPE
     asked = {name: getattr(settings, name) for name in ("epochs", "learning_rate", "batch_size")}
@@ -259,20 +253,3 @@ def _training_arguments(job: QuickstartJob) -> TrainingArguments:
 def _examples(table: LabelledSequences, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
     input_ids = tokenizer(list(table.sequences))["input_ids"]
     return [{"input_ids": row, "labels": label} for row, label in zip(input_ids, table.labels, strict=True)]
-
-
-class _ProgressBar(TrainerCallback):
-    """One bar with the latest loss; silent where stderr is no terminal."""
-
-    def on_train_begin(self, args, state, control, **kwargs):
-        self.bar = tqdm(total=state.max_steps, desc="training", unit="step", disable=None, leave=False)
-
-    def on_step_end(self, args, state, control, **kwargs):
-        self.bar.update(state.global_step - self.bar.n)
-
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        if logs and "loss" in logs:
-            self.bar.set_postfix(loss=f"{float(logs['loss']):.3f}")
-
-    def on_train_end(self, args, state, control, **kwargs):
-        self.bar.close()

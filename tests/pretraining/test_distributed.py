@@ -1,0 +1,90 @@
+"""Two CPU ranks train as one."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dnafm import DNAFMForMaskedLM
+from dnafm.training.pretraining import pretrain
+
+# torchrun names a port that nobody waits on in the meantime.
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+
+
+@pytest.fixture
+def curve(log_history):
+    """Return all losses and evaluations of a run."""
+
+    def read(folder: Path) -> list[float]:
+        names = ("loss", "grad_norm", "eval_nats_per_base")
+        return [entry[name] for entry in log_history(folder, 6) for name in names if name in entry]
+
+    return read
+
+
+def run_on_two_ranks(config: Path, *options: str) -> subprocess.CompletedProcess:
+    command = [*TORCHRUN, "--module", "dnafm", "pretrain", "--config", str(config), *options]
+    return subprocess.run(command, check=True, capture_output=True, text=True)
+
+
+@pytest.fixture
+def one_rank(tiny_settings, tiny_fields, tmp_path):
+    """The folder of the same run on one rank: twice the batch, and the same weights at the start."""
+    pretrain(tiny_settings(output_dir=str(tmp_path / "one"), batch_size=8, config_overrides=tiny_fields))
+    return tmp_path / "one"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_two_ranks_follow_the_curve_of_one(yaml_of, tiny_settings, tiny_fields, curve, tmp_path, optimizer):
+    """With the same global batch, losses, evaluations and weights agree to rounding."""
+    shared = {"config_overrides": tiny_fields, "optimizer": optimizer}
+    pretrain(tiny_settings(output_dir=str(tmp_path / "one"), batch_size=8, **shared))
+    run_on_two_ranks(yaml_of(**shared))
+    assert curve(tmp_path / "run") == pytest.approx(curve(tmp_path / "one"), abs=5e-4)
+    ours, theirs = (load_file(tmp_path / name / "model.safetensors") for name in ("run", "one"))
+    for name, tensor in ours.items():
+        torch.testing.assert_close(tensor, theirs[name], atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_ranks_see_disjoint_windows(yaml_of):
+    """Between them, two ranks see each window of a pass once."""
+    script = Path(__file__).parent / "print_windows.py"
+    result = subprocess.run(
+        [*TORCHRUN, str(script), str(yaml_of(held_out=[], max_steps=20))], check=True, capture_output=True, text=True
+    )
+    seen = [json.loads(line) for line in re.findall(r"\[\[.*?\]\]", result.stdout)]
+    first, second = ({tuple(key) for key in keys} for keys in seen)
+    assert len(first) == len(second) == 20 * 4
+    assert not first & second
+
+
+FSDP2 = {
+    "fsdp": "full_shard",
+    "fsdp_config": {
+        "fsdp_version": 2,
+        "reshard_after_forward": True,
+        "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+        "transformer_layer_cls_to_wrap": ["DNAFMLayer"],
+        "state_dict_type": "SHARDED_STATE_DICT",
+    },
+}
+
+
+@pytest.mark.slow
+def test_sharded_run_is_that_of_one_rank(one_rank, yaml_of, tiny_fields, curve, tmp_path):
+    """FSDP2 follows the same curve, its sharded checkpoint resumes, and what it saves loads on one rank."""
+    config = yaml_of(config_overrides=tiny_fields, trainer=FSDP2)
+    run_on_two_ranks(config)
+    assert curve(tmp_path / "run") == pytest.approx(curve(one_rank), abs=5e-4)
+    model = DNAFMForMaskedLM.from_pretrained(tmp_path / "run")
+    expected = DNAFMForMaskedLM.from_pretrained(one_rank)
+    for (name, ours), theirs in zip(model.named_parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-3, msg=name)
