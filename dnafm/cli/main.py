@@ -13,8 +13,8 @@ from dnafm.version import __version__
 # Name: (module, what the overview says about it). A module has `run(args)` and either `add_parser(subparsers)` or,
 # where its options are also those of a YAML file, `build_parser(prog)`. Only that of the called command is imported.
 COMMANDS = {
-    "pretrain": ("dnafm.cli.pretrain", "masked language modelling on FASTA files, on one CPU or on a cluster"),
     "quickstart": ("dnafm.cli.quickstart", "fine-tune on bundled primate splice junctions, in about a minute"),
+    "pretrain": ("dnafm.cli.pretrain", "masked language modelling on FASTA files, on one CPU or on a cluster"),
     "doctor": ("dnafm.cli.doctor", "show what this machine offers and which kernels would run"),
 }
 # What a user can put right; anything else is a bug of ours and keeps its traceback.
@@ -29,6 +29,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     Wrong usage leaves through argparse with code 2.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        return _run(argv)
+    except USER_ERRORS as error:
+        if "--debug" in argv:
+            raise
+        message = " ".join(str(error).split()) or type(error).__name__
+        print(f"dnafm: error: {message}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("dnafm: interrupted", file=sys.stderr)
+        return 130
+
+
+def _run(argv: Sequence[str]) -> int:
     command = _requested_command(argv)
     parser = _build_parser(command)
     if command is None:
@@ -37,17 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     module = importlib.import_module(COMMANDS[command][0])
     args = _parse_with_config(module, command, argv) if hasattr(module, "build_parser") else parser.parse_args(argv)
-    try:
-        return module.run(args) or 0
-    except USER_ERRORS as error:
-        if args.debug:
-            raise
-        message = " ".join(str(error).split()) or type(error).__name__
-        print(f"dnafm: error: {message}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("dnafm: interrupted", file=sys.stderr)
-        return 130
+    return module.run(args) or 0
 
 
 def _requested_command(argv: Sequence[str]) -> str | None:
@@ -83,9 +87,7 @@ def _parse_with_config(module: ModuleType, command: str, argv: Sequence[str]) ->
     place = argv.index(command)
     parser = module.build_parser(f"dnafm {command}")
     parser.add_argument("--debug", action="store_true", help=DEBUG_HELP)
-    args = parser.parse_args(argv[place + 1 :])
-    args.debug = args.debug or "--debug" in argv[:place]
-    return args
+    return parser.parse_args(argv[place + 1 :])
 
 
 def _overview() -> str:

@@ -5,7 +5,10 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
+try:
+    from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
+except ImportError as error:
+    raise ImportError("dnafm pretrain needs jsonargparse: pip install 'dnafm[train]'") from error
 
 from dnafm.cli.console import quiet_transformers
 from dnafm.training.pretraining_settings import PretrainingSettings
