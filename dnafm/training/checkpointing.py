@@ -7,10 +7,27 @@ a whole checkpoint; without it, nothing is resumed from the folder.
 import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 MARK = "complete"
+# In the messages of torch.save.
+_TORCH_WRITERS = ("PytorchStreamWriter", "inline_container")
 _FOLDER = re.compile(r"checkpoint-(\d+)")
+
+
+@contextmanager
+def write_errors_as_os_errors(folder: Path) -> Iterator[None]:
+    """Turn what safetensors and torch raise where a file cannot be written into an OSError that names the folder."""
+    try:
+        yield
+    except (SafetensorError, RuntimeError) as error:
+        if isinstance(error, SafetensorError) or any(part in str(error) for part in _TORCH_WRITERS):
+            raise OSError(f"Writing {folder} failed: {error}. Is the disk full?") from error
+        raise
 
 
 def mark_complete(folder: Path) -> None:

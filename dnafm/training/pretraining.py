@@ -31,7 +31,7 @@ from dnafm.data import (
 )
 from dnafm.training.accounting import device_peak_flops, measured_matmul_flops, training_flops
 from dnafm.training.architectures import build_model
-from dnafm.training.checkpointing import checkpoint_to_resume
+from dnafm.training.checkpointing import checkpoint_to_resume, write_errors_as_os_errors
 from dnafm.training.genome_sampling import GenomeSampler
 from dnafm.training.masked_evaluation import evaluation_windows
 from dnafm.training.pretraining_settings import PretrainingSettings
@@ -281,6 +281,7 @@ def _save(trainer: PretrainingTrainer, plan: PretrainingPlan, report: Mapping[st
     if not trainer.args.should_save:
         return
     folder = Path(plan.settings.output_dir)
-    plan.model.save_pretrained(folder, state_dict=state_dict)
+    with write_errors_as_os_errors(folder):
+        plan.model.save_pretrained(folder, state_dict=state_dict)
     cast(PreTrainedTokenizerBase, trainer.processing_class).save_pretrained(folder)
     (folder / REPORT_NAME).write_text(json.dumps(report, indent=2) + "\n")

@@ -12,7 +12,12 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from dnafm.tokenization_dnafm import VOCABULARY
-from dnafm.training.checkpointing import mark_complete, remove_old_checkpoints, unmark
+from dnafm.training.checkpointing import (
+    mark_complete,
+    remove_old_checkpoints,
+    unmark,
+    write_errors_as_os_errors,
+)
 from dnafm.training.masked_evaluation import masked_base_metrics, prediction_sums
 from dnafm.training.muon import build_muon
 from dnafm.training.throughput import ThroughputMeter
@@ -165,7 +170,8 @@ class PretrainingTrainer(Trainer):
         if self.args.should_save:
             unmark(folder)
         self.accelerator.wait_for_everyone()
-        super()._save_checkpoint(model, trial)
+        with write_errors_as_os_errors(folder):
+            super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
             mark_complete(folder)

@@ -4,13 +4,16 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from dnafm import DNAFMForMaskedLM
+from dnafm.training.checkpointing import complete_checkpoints
 from dnafm.training.pretraining import pretrain
 
 # torchrun names a port that nobody waits on in the meantime.
@@ -50,7 +53,8 @@ def test_two_ranks_follow_the_curve_of_one(yaml_of, tiny_settings, tiny_fields, 
     assert curve(tmp_path / "run") == pytest.approx(curve(tmp_path / "one"), abs=5e-4)
     ours, theirs = (load_file(tmp_path / name / "model.safetensors") for name in ("run", "one"))
     for name, tensor in ours.items():
-        torch.testing.assert_close(tensor, theirs[name], atol=1e-4, rtol=1e-3)
+        # Muon orthogonalises in bfloat16.
+        torch.testing.assert_close(tensor, theirs[name], atol=5e-4, rtol=1e-3)
 
 
 @pytest.mark.slow
@@ -64,6 +68,21 @@ def test_ranks_see_disjoint_windows(yaml_of):
     first, second = ({tuple(key) for key in keys} for keys in seen)
     assert len(first) == len(second) == 20 * 4
     assert not first & second
+
+
+@pytest.mark.slow
+def test_killed_rank_ends_the_run_and_resuming_repeats_nothing(yaml_of, log_history, tmp_path):
+    """After kill -9 of one rank, the command fails, and the same one goes on from the last whole checkpoint."""
+    config, run = yaml_of(max_steps=30), tmp_path / "run"
+    run_on_two_ranks(config, "--output_dir", str(tmp_path / "whole"))
+    command = [*TORCHRUN, "--module", "dnafm", "pretrain", "--config", str(config)]
+    launcher = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not complete_checkpoints(run) and launcher.poll() is None:
+        time.sleep(0.01)
+    psutil.Process(launcher.pid).children()[-1].kill()
+    assert launcher.wait() != 0
+    run_on_two_ranks(config, "--resume_from_checkpoint", "auto")
+    assert log_history(run, 30) == log_history(tmp_path / "whole", 30)
 
 
 FSDP2 = {

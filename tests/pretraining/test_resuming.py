@@ -87,10 +87,9 @@ def test_killed_command_goes_on(yaml_of, log_history, tmp_path):
 
 
 @pytest.mark.slow
-def test_full_disk_leaves_no_checkpoint_that_is_trusted(yaml_of, tmp_path):
+@pytest.mark.parametrize("limit", [40_000, 120_000], ids=["weights", "optimizer"])
+def test_full_disk_leaves_no_checkpoint_that_is_trusted(yaml_of, tmp_path, limit):
     """Where files cannot be written whole, the command says so in one line, and nothing is resumed from."""
-    (tmp_path / "cache").mkdir()
-    limit = 40_000  # bytes: enough for the encoded genomes' index, too little for the weights
 
     def no_space():
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
@@ -99,7 +98,9 @@ def test_full_disk_leaves_no_checkpoint_that_is_trusted(yaml_of, tmp_path):
     command = [sys.executable, "-m", "dnafm", "pretrain", "--config", str(config)]
     result = subprocess.run(command, preexec_fn=no_space, capture_output=True, text=True)
     assert result.returncode == 1
-    assert result.stderr.splitlines()[-1].startswith("dnafm: error: ")
+    assert result.stderr.splitlines()[-1].startswith(
+        f"dnafm: error: Writing {tmp_path / 'run' / 'checkpoint-2'} failed"
+    )
     assert complete_checkpoints(tmp_path / "run") == []
 
 
