@@ -61,12 +61,19 @@ def build_parser(prog: str) -> ArgumentParser:
 
 def run(args: Namespace) -> None:
     """Pretrain as the arguments say."""
+    from torch import distributed
+
     from dnafm.training.pretraining import REPORT_NAME, pretrain
     from dnafm.training.progress import LogLines, ProgressBar
 
     settings = PretrainingSettings(**{field.name: args[field.name] for field in fields(PretrainingSettings)})
     with quiet_transformers(keep_warnings=True):
         pretrain(settings, announce=_print_plan, callbacks=[ProgressBar(), LogLines(_describe)])
+    if distributed.is_initialized():
+        is_first_rank = distributed.get_rank() == 0
+        distributed.destroy_process_group()
+        if not is_first_rank:
+            return
     print(f"Saved in {settings.output_dir}; what it took and what came out is in its {REPORT_NAME}.")
 
 

@@ -109,6 +109,8 @@ def pretrain(
         metrics |= trainer.evaluate_last_step()
     report = _report(plan, metrics)
     _save(trainer, plan, report)
+    # No rank leaves while another one still needs it.
+    trainer.accelerator.wait_for_everyone()
     return report
 
 

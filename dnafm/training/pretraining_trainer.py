@@ -1,5 +1,6 @@
 """`transformers.Trainer` for masked language modelling on genomes."""
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -53,6 +54,12 @@ class PretrainingTrainer(Trainer):
         super().__init__(compute_metrics=masked_base_metrics, **kwargs)
         self._train_sampler, self._eval_collator = train_sampler, eval_collator
         self._meter, self._keep_checkpoints, self._use_muon = meter, keep_checkpoints, use_muon
+        asks_for_fsdp = self.args.fsdp or os.environ.get("ACCELERATE_USE_FSDP") == "true"
+        if asks_for_fsdp and not self.is_fsdp_enabled:
+            raise ValueError(
+                f"FSDP was asked for, and accelerate does not shard on {self.args.world_size} x "
+                f"{self.args.device.type}: it does on several GPUs."
+            )
         if use_muon and (self.is_fsdp_enabled or self.is_deepspeed_enabled):
             raise ValueError("Muon needs whole matrices, and this run shards them. Set optimizer to adamw.")
         self._latest_evaluation: tuple[int, dict[str, float]] = (-1, {})

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from accelerate.utils import merge_fsdp_weights
 from safetensors.torch import load_file
 
 from dnafm import DNAFMForMaskedLM
@@ -31,9 +33,15 @@ def curve(log_history):
     return read
 
 
-def run_on_two_ranks(config: Path, *options: str) -> subprocess.CompletedProcess:
-    command = [*TORCHRUN, "--module", "dnafm", "pretrain", "--config", str(config), *options]
-    return subprocess.run(command, check=True, capture_output=True, text=True)
+def run_on_two_ranks(*program: str) -> str:
+    """Run a program, by default the command, on two ranks, and return what it prints."""
+    result = subprocess.run([*TORCHRUN, *program], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def command(config: Path) -> list[str]:
+    return ["--module", "dnafm", "pretrain", "--config", str(config)]
 
 
 @pytest.fixture
@@ -49,7 +57,7 @@ def test_two_ranks_follow_the_curve_of_one(yaml_of, tiny_settings, tiny_fields, 
     """With the same global batch, losses, evaluations and weights agree to rounding."""
     shared = {"config_overrides": tiny_fields, "optimizer": optimizer}
     pretrain(tiny_settings(output_dir=str(tmp_path / "one"), batch_size=8, **shared))
-    run_on_two_ranks(yaml_of(**shared))
+    run_on_two_ranks(*command(yaml_of(**shared)))
     assert curve(tmp_path / "run") == pytest.approx(curve(tmp_path / "one"), abs=5e-4)
     ours, theirs = (load_file(tmp_path / name / "model.safetensors") for name in ("run", "one"))
     for name, tensor in ours.items():
@@ -61,10 +69,8 @@ def test_two_ranks_follow_the_curve_of_one(yaml_of, tiny_settings, tiny_fields, 
 def test_ranks_see_disjoint_windows(yaml_of):
     """Between them, two ranks see each window of a pass once."""
     script = Path(__file__).parent / "print_windows.py"
-    result = subprocess.run(
-        [*TORCHRUN, str(script), str(yaml_of(held_out=[], max_steps=20))], check=True, capture_output=True, text=True
-    )
-    seen = [json.loads(line) for line in re.findall(r"\[\[.*?\]\]", result.stdout)]
+    output = run_on_two_ranks(str(script), str(yaml_of(held_out=[], max_steps=20)))
+    seen = [json.loads(line) for line in re.findall(r"\[\[.*?\]\]", output)]
     first, second = ({tuple(key) for key in keys} for keys in seen)
     assert len(first) == len(second) == 20 * 4
     assert not first & second
@@ -74,19 +80,19 @@ def test_ranks_see_disjoint_windows(yaml_of):
 def test_killed_rank_ends_the_run_and_resuming_repeats_nothing(yaml_of, log_history, tmp_path):
     """After kill -9 of one rank, the command fails, and the same one goes on from the last whole checkpoint."""
     config, run = yaml_of(max_steps=30), tmp_path / "run"
-    run_on_two_ranks(config, "--output_dir", str(tmp_path / "whole"))
-    command = [*TORCHRUN, "--module", "dnafm", "pretrain", "--config", str(config)]
-    launcher = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    run_on_two_ranks(*command(config), "--output_dir", str(tmp_path / "whole"))
+    launch = [*TORCHRUN, *command(config)]
+    launcher = subprocess.Popen(launch, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not complete_checkpoints(run) and launcher.poll() is None:
         time.sleep(0.01)
     psutil.Process(launcher.pid).children()[-1].kill()
     assert launcher.wait() != 0
-    run_on_two_ranks(config, "--resume_from_checkpoint", "auto")
+    run_on_two_ranks(*command(config), "--resume_from_checkpoint", "auto")
     assert log_history(run, 30) == log_history(tmp_path / "whole", 30)
 
 
 FSDP2 = {
-    "fsdp": "full_shard",
+    "fsdp": True,
     "fsdp_config": {
         "fsdp_version": 2,
         "reshard_after_forward": True,
@@ -98,12 +104,35 @@ FSDP2 = {
 
 
 @pytest.mark.slow
-def test_sharded_run_is_that_of_one_rank(one_rank, yaml_of, tiny_fields, curve, tmp_path):
-    """FSDP2 follows the same curve, its sharded checkpoint resumes, and what it saves loads on one rank."""
-    config = yaml_of(config_overrides=tiny_fields, trainer=FSDP2)
-    run_on_two_ranks(config)
-    assert curve(tmp_path / "run") == pytest.approx(curve(one_rank), abs=5e-4)
-    model = DNAFMForMaskedLM.from_pretrained(tmp_path / "run")
-    expected = DNAFMForMaskedLM.from_pretrained(one_rank)
-    for (name, ours), theirs in zip(model.named_parameters(), expected.parameters(), strict=True):
-        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-3, msg=name)
+def test_sharded_run_is_that_of_one_rank(one_rank, yaml_of, tiny_fields, curve, log_history, tmp_path):
+    """FSDP2 follows the same curve, its sharded checkpoints resume, and what it saves loads on one rank."""
+    config, run = yaml_of(config_overrides=tiny_fields, trainer=FSDP2), tmp_path / "run"
+    program = [str(Path(__file__).parent / "sharded_on_cpus.py"), "pretrain", "--config", str(config)]
+    run_on_two_ranks(*program)
+    assert (run / "checkpoint-4" / "pytorch_model_fsdp_0").is_dir()
+    assert curve(run) == pytest.approx(curve(one_rank), abs=5e-4)
+    compare(run, one_rank)
+
+    merge_fsdp_weights(run / "checkpoint-6" / "pytorch_model_fsdp_0", tmp_path / "merged")
+    DNAFMForMaskedLM.from_pretrained(one_rank).config.save_pretrained(tmp_path / "merged")
+    compare(tmp_path / "merged", one_rank)
+
+    uninterrupted = log_history(run, 6)
+    shutil.rmtree(run / "checkpoint-6")
+    run_on_two_ranks(*program, "--resume_from_checkpoint", "auto")
+    assert log_history(run, 6) == uninterrupted
+
+
+def compare(folder: Path, other: Path) -> None:
+    """Check that two folders hold the same weights but for rounding."""
+    ours, theirs = (DNAFMForMaskedLM.from_pretrained(path).state_dict() for path in (folder, other))
+    for name, tensor in ours.items():
+        torch.testing.assert_close(tensor, theirs[name], atol=1e-4, rtol=1e-3, msg=name)
+
+
+@pytest.mark.slow
+def test_sharding_that_would_not_happen_is_an_error(yaml_of):
+    """On CPUs accelerate would train on without it."""
+    result = subprocess.run([*TORCHRUN, *command(yaml_of(trainer=FSDP2))], capture_output=True, text=True)
+    assert result.returncode != 0
+    assert "dnafm: error: FSDP was asked for, and accelerate does not shard on 2 x cpu" in result.stderr
