@@ -22,7 +22,8 @@ class MuonWithAdamW(Optimizer):
     def __init__(self, muon: Muon, adamw: AdamW):
         self._parts: tuple[Optimizer, ...] = (muon, adamw)
         self._n_groups = [len(part.param_groups) for part in self._parts]
-        super().__init__([group for part in self._parts for group in part.param_groups], {})
+        # Schedules with a lowest rate look for the highest one among the defaults.
+        super().__init__([group for part in self._parts for group in part.param_groups], {"lr": muon.defaults["lr"]})
         self._share()
 
     def step(self, closure=None):

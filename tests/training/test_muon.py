@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.optim import AdamW, Muon
 from torch.optim.lr_scheduler import LambdaLR
+from transformers import get_scheduler
 
 from dnafm import DNAFMForMaskedLM
 from dnafm.training.muon import build_muon
@@ -79,6 +80,17 @@ def test_schedule_reaches_both_parts_after_loading(model):
     start = copy_of(model)
     optimizer.step()
     assert all(torch.equal(before, after) for before, after in zip(start, model.parameters(), strict=True))
+
+
+def test_schedule_with_a_lowest_rate_is_built(model):
+    """It needs the highest rate, which it takes from the defaults."""
+    optimizer = optimizer_of(model)
+    schedule = get_scheduler(
+        "cosine_with_min_lr", optimizer, 0, num_training_steps=1, scheduler_specific_kwargs={"min_lr": 0.001}
+    )
+    optimizer.step()
+    schedule.step()
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.001] * 3)
 
 
 def test_closure_gives_the_loss(model):
