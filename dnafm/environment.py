@@ -99,6 +99,15 @@ def automatic_kernels(device: str, dtype: torch.dtype) -> KernelReport:
     return report_kernels("auto", "auto", request)
 
 
+def is_bf16_fast(device: torch.device) -> bool:
+    """Return whether a device multiplies bfloat16 matrices in hardware."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return False
+
+
 def matrix_rates(device: str) -> tuple[MatrixRate, ...]:
     """Measure the matrix multiplication of a device in each dtype."""
     rates = [_measure_tflops(device, dtype) for dtype in DTYPES]

@@ -35,7 +35,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="folder for the model; one that is not empty must be from an earlier quickstart (default: %(default)s)",
     )
     parser.add_argument(
-        "--backbone", metavar="PATH_OR_ID", help="pretrained model to start from (default: the bundled one, or none)"
+        "--backbone",
+        metavar="NAME",
+        default="dnafm_tiny",
+        help="pretrained model to start from: a name, a folder or a Hub id (default: %(default)s, which is bundled)",
+    )
+    parser.add_argument(
+        "--from_scratch", action="store_const", const=None, dest="backbone", help="start from a small fresh model"
     )
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=_positive(float), metavar="N", help="passes over the training split")
@@ -74,7 +80,7 @@ def run(args: argparse.Namespace) -> None:
 def _print_job(job: "QuickstartJob") -> None:
     config, kernels = job.model.config, job.model.kernel_report()
     sizes = ", ".join(f"{len(split):,} {name}" for name, split in job.splits.items())
-    origin = f"from {job.backbone}" if job.backbone else "fresh, not pretrained"
+    origin = f"from {job.settings.backbone}" if job.settings.backbone else "fresh, not pretrained"
     length = f"{job.settings.max_steps} steps" if job.settings.max_steps else f"{job.recipe.epochs:g} epochs"
     print("Is there a splice site in the middle of these 60 bases: a donor, an acceptor or neither?\n")
     print(f"  data       UCI primate splice junctions: {sizes} sequences")
@@ -120,7 +126,7 @@ Next:
   use it          import dnafm; from transformers import pipeline
                   pipeline("text-classification", model="{output_dir}")(["ACGT..."])
   your own data   start from examples/01_finetune_splice_sites.py, the same job in forty lines
-  another model   dnafm quickstart --backbone PATH_OR_ID --output_dir runs/another
+  not pretrained  dnafm quickstart --from_scratch --output_dir runs/from_scratch
   this machine    dnafm doctor""")
 
 

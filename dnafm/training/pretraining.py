@@ -29,6 +29,7 @@ from dnafm.data import (
     MaskedLanguageModelCollator,
     open_genomes,
 )
+from dnafm.environment import is_bf16_fast
 from dnafm.training.accounting import device_peak_flops, measured_matmul_flops, training_flops
 from dnafm.training.architectures import build_model
 from dnafm.training.checkpointing import checkpoint_to_resume, write_errors_as_os_errors
@@ -177,15 +178,6 @@ def enable_gradient_checkpointing(model: PreTrainedModel) -> None:
     # Newer versions of transformers warn of the older name.
     enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
     enable()
-
-
-def is_bf16_fast(device: torch.device) -> bool:
-    """Return whether a device multiplies bfloat16 matrices in hardware."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return False
 
 
 def _evaluation(settings: PretrainingSettings, genomes: list[EncodedGenome], context_length: int) -> dict[str, Subset]:

@@ -29,7 +29,7 @@ def test_quickstart_tells_data_model_kernels_and_results(finished):
     """From what is trained on to what to do next, in this order, and nothing on stderr but the command's own words."""
     result, folder = finished
     assert (result.returncode, result.stderr) == (0, "")
-    expected = ["2,161 train, 240 validation, 600 test", "fresh, not pretrained", "attention sdpa", "2 steps", "MCC"]
+    expected = ["2,161 train, 240 validation, 600 test", "from dnafm_tiny", "attention sdpa", "2 steps", "MCC"]
     expected += ["DNA FM", "logistic regression", f"Saved in {folder}", "bit for bit", "is donor, predicted", "Next:"]
     places = [result.stdout.find(words) for words in expected]
     assert -1 not in places

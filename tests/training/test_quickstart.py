@@ -21,7 +21,7 @@ pytest.importorskip("accelerate")
 
 @pytest.fixture
 def settings(tmp_path):
-    return QuickstartSettings(output_dir=tmp_path / "out", max_steps=3, batch_size=16)
+    return QuickstartSettings(output_dir=tmp_path / "out", backbone=None, max_steps=3, batch_size=16)
 
 
 @pytest.fixture
