@@ -160,5 +160,5 @@ def test_missing_accelerate_names_the_extra(settings, monkeypatch):
 )
 def test_recipe_fills_in_what_is_left_open(tmp_path, asked, expected):
     """What was asked for wins."""
-    job = prepare(QuickstartSettings(output_dir=tmp_path, **asked))
+    job = prepare(QuickstartSettings(output_dir=tmp_path, backbone=None, **asked))
     assert job.recipe == replace(quickstart.FRESH_RECIPE, **expected)
