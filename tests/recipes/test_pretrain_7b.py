@@ -1,5 +1,7 @@
 """The recipe of DNA FM 7B: every file is what the program that reads it takes."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ from accelerate.utils import FullyShardedDataParallelPlugin
 from accelerate.utils.launch import prepare_multi_gpu_env
 
 from dnafm import DNAFMConfig
+from dnafm.cli.pretrain import build_parser
 from dnafm.modeling_dnafm import DNAFMLayer
 from dnafm.training.accounting import training_memory
 from dnafm.training.pretraining_settings import PretrainingSettings
@@ -72,8 +75,66 @@ def test_job_script_is_valid_shell():
     assert subprocess.run(["bash", "-n", RECIPE / "pretrain.sbatch"]).returncode == 0
 
 
-@pytest.mark.parametrize("name", ["pretrain.yaml", "fsdp2.yaml"])
-def test_job_script_names_the_files_that_are_there(name):
-    """A file that is renamed is renamed there, too."""
-    assert f"$recipe/{name}" in (RECIPE / "pretrain.sbatch").read_text()
-    assert (RECIPE / name).is_file()
+def test_job_starts_what_the_programs_take(job, tmp_path):
+    """On each node accelerate's and our parsers read the command, and the corpus joins the settings."""
+    (tmp_path / "corpus.yaml").write_text('train_files: [a.fa, b.fa]\nheld_out: ["a.fa::chr1"]\n')
+    process = job("corpus.yaml", "runs/7b", srun='SLURM_NODEID=3 exec "${@:2}"')
+    assert process.wait(timeout=20) == 0, process.stderr.read()
+    launch = launch_command_parser().parse_args((tmp_path / "launched").read_text().splitlines()[1:])
+    assert (launch.num_machines, launch.num_processes, launch.machine_rank) == (32, 256, 3)
+    assert (launch.main_process_ip, launch.module, launch.training_script) == ("node001", True, "dnafm")
+    command, *options = launch.training_script_args
+    assert command == "pretrain"
+    options = [str(tmp_path / option) if option == "corpus.yaml" else option for option in options]
+    settings = build_parser("dnafm pretrain").parse_args(options)
+    assert (settings.model, settings.global_batch_size, settings.output_dir) == ("dnafm", 1024, "runs/7b")
+    assert (settings.train_files, settings.held_out) == (["a.fa", "b.fa"], ["a.fa::chr1"])
+    assert settings.resume_from_checkpoint == "auto"
+
+
+def test_job_is_requeued_when_its_time_is_up(job, tmp_path):
+    """Slurm's signal ends the waiting for the training, and the job is requeued under its number."""
+    process = job("corpus.yaml", "runs/7b", srun="echo started; exec sleep 60")
+    assert process.stdout.readline() == "started\n"
+    process.send_signal(signal.SIGUSR1)
+    assert process.wait(timeout=20) != 0
+    assert (tmp_path / "requeued").read_text() == "4711\n"
+
+
+def test_failure_of_the_training_is_that_of_the_job(job):
+    """Nothing is requeued, and the status is the training's."""
+    assert job("corpus.yaml", "runs/7b", srun="exit 7").wait(timeout=20) == 7
+
+
+@pytest.fixture
+def job(tmp_path):
+    """Starts the job script with stand-ins for the programs of a cluster, which note what they are told."""
+    processes = []
+
+    def start(*arguments: str, srun: str) -> subprocess.Popen:
+        programs = {
+            "srun": srun,
+            "scontrol": f'[ $1 = requeue ] && echo "$2" > {tmp_path}/requeued || printf "node%03d\\n" {{1..32}}',
+            "accelerate": f"printf '%s\\n' \"$@\" > {tmp_path}/launched",
+        }
+        for name, body in programs.items():
+            (tmp_path / name).write_text(f"#!/bin/bash\n{body}\n")
+            (tmp_path / name).chmod(0o755)
+        slurm = {"SLURM_JOB_ID": "4711", "SLURM_NNODES": "32", "SLURM_JOB_NODELIST": "node[001-032]"}
+        path = f"{tmp_path}:{os.environ['PATH']}"
+        process = subprocess.Popen(
+            ["bash", RECIPE / "pretrain.sbatch", *arguments],
+            env={**os.environ, **slurm, "DNAFM_RECIPE": str(RECIPE), "PATH": path},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        # What the job has started outlives it, in its group.
+        subprocess.run(["kill", "-KILL", "--", f"-{process.pid}"], stderr=subprocess.DEVNULL)
+        process.communicate()

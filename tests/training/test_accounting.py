@@ -1,10 +1,14 @@
 """Arithmetic of training against what torch counts."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from dnafm import DNAFMConfig, DNAFMForMaskedLM
+from dnafm.kernels_dnafm import flash_attention_2_forward
+from dnafm.modeling_dnafm import DNAFMLayer
 from dnafm.training.accounting import (
     activation_bytes,
     device_peak_flops,
@@ -91,6 +95,39 @@ def test_activations_are_those_that_autograd_keeps(gradient_checkpointing):
     assert torch.isfinite(loss)
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "attention_outputs"), [(4, 1), (1, 2)], ids=["full windows", "packed into one row"]
+)
+def test_layer_of_the_7b_stores_what_is_counted(batch_size, attention_outputs):
+    """In bfloat16 with torch's flash attention, which on the meta device lays out what it returns as on a GPU."""
+    config, length = DNAFMConfig(), 4000 // batch_size
+    with torch.device("meta"):
+        layer = DNAFMLayer(config, 0).to(torch.bfloat16)
+        hidden_states = torch.empty(batch_size, length, config.hidden_size, dtype=torch.bfloat16)
+        cos_sin = (torch.empty(1, length, config.rotary_dim),) * 2
+    saved = {}
+
+    def pack(tensor):
+        # The storage is kept too, so that no other one takes its number.
+        saved[tensor.untyped_storage()._cdata] = tensor.untyped_storage()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        attend = partial(flash_attention_2_forward, flash)
+        layer(hidden_states, position_embeddings=cos_sin, attention_interface=attend)
+    kept = {tensor.untyped_storage()._cdata for tensor in (*layer.parameters(), *cos_sin)}
+    of_layer = [DNAFMConfig(num_hidden_layers=n) for n in (1, 2)]
+    one, two = (activation_bytes(each, 4000, gradient_checkpointing=False) for each in of_layer)
+    expected = two - one + (attention_outputs - 1) * 4000 * 2 * config.hidden_size
+    assert sum(each.nbytes() for key, each in saved.items() if key not in kept) == pytest.approx(expected, rel=0.005)
+
+
+def flash(query, key, value, cu_seq_lens, max_length, *, scaling, dropout):
+    lengths = (cu_seq_lens, cu_seq_lens, max_length, max_length)
+    flash_attention = torch.ops.aten._flash_attention_forward
+    return flash_attention(query, key, value, *lengths, dropout, False, False, scale=scaling)[0]
+
+
 def test_memory_is_shared_between_devices():
     """Twice the devices halve what is sharded, and nothing else; the total is the sum."""
     config = DNAFMConfig(**SMALL)
@@ -101,10 +138,31 @@ def test_memory_is_shared_between_devices():
     assert one.total == one.weights + one.gradients + one.optimizer + one.activations
 
 
-def test_peak_is_known_for_gpus_and_measured_elsewhere(monkeypatch):
-    """An H100 of either form has its own peak, a processor has none, and measuring gives a rate."""
+@pytest.mark.parametrize(
+    ("name", "peak"),
+    [
+        ("NVIDIA H100 80GB HBM3", 989.4e12),
+        ("NVIDIA H100 PCIe", 756e12),
+        ("NVIDIA H200", 989.4e12),
+        ("NVIDIA H200 NVL", 835e12),
+        ("NVIDIA GH200 480GB", 989.4e12),
+        ("NVIDIA B200", 2250e12),
+        ("NVIDIA GB200", 2500e12),
+        ("NVIDIA A100-SXM4-80GB", 312e12),
+        ("NVIDIA L4", 121e12),
+        ("NVIDIA L40", 181e12),
+        ("NVIDIA L40S", 362e12),
+        ("NVIDIA RTX A1000", None),
+        ("NVIDIA A100-SXM4-40GB MIG 3g.20gb", None),
+    ],
+)
+def test_peak_is_that_of_the_gpu(monkeypatch, name, peak):
+    """A name that begins or ends like another one's, and a part of a GPU, do not get that one's peak."""
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: name)
+    assert device_peak_flops(torch.device("cuda")) == peak
+
+
+def test_rate_is_measured_where_no_peak_is_known():
+    """A processor has no peak in the table, and does more than a million operations per second."""
     assert device_peak_flops(torch.device("cpu")) is None
-    for name, peak in (("NVIDIA H100 80GB HBM3", 989.4e12), ("NVIDIA H100 PCIe", 756e12), ("Another", None)):
-        monkeypatch.setattr(torch.cuda, "get_device_name", lambda device, name=name: name)
-        assert device_peak_flops(torch.device("cuda")) == peak
     assert measured_matmul_flops(torch.device("cpu"), torch.float32, size=64, rounds=3) > 1e6
