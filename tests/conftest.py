@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from transformers.utils import logging
 
 from dnafm import (
     DNAFMConfig,
@@ -32,6 +33,16 @@ def _one_thread():
 def _seeded():
     """Every test draws the same random numbers, alone or among others."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _verbosity_of_transformers():
+    """What a test makes transformers say or keep to itself ends with it."""
+    verbosity, had_progress_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    yield
+    logging.set_verbosity(verbosity)
+    if had_progress_bars:
+        logging.enable_progress_bar()
 
 
 @pytest.fixture(scope="session")
