@@ -11,7 +11,7 @@ from torch.utils.data import Subset
 from dnafm.data import EncodedGenome, GenomeWindows
 from dnafm.tokenization_dnafm import VOCABULARY
 
-_BASE_IDS = [VOCABULARY.index(base) for base in "ACGT"]
+BASE_IDS = [VOCABULARY.index(base) for base in "ACGT"]
 
 
 def prediction_sums(logits: Tensor, labels: Tensor) -> Tensor:
@@ -27,7 +27,7 @@ def prediction_sums(logits: Tensor, labels: Tensor) -> Tensor:
         (batch, 3) float32: of each sequence the cross-entropy in nats, the number of bases predicted right, and the
         number of masked bases.
     """
-    base_ids = torch.tensor(_BASE_IDS, device=logits.device)
+    base_ids = torch.tensor(BASE_IDS, device=logits.device)
     log_probabilities = logits[..., base_ids].float().log_softmax(dim=-1)
     is_label = labels[..., None] == base_ids
     is_masked = is_label.any(dim=-1)

@@ -12,19 +12,16 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import PreTrainedModel, Trainer, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from dnafm.tokenization_dnafm import VOCABULARY
+from dnafm.modeling_dnafm import IGNORED_LABEL
 from dnafm.training.checkpointing import (
     mark_complete,
     remove_old_checkpoints,
     unmark,
     write_errors_as_os_errors,
 )
-from dnafm.training.masked_evaluation import masked_base_metrics, prediction_sums
+from dnafm.training.masked_evaluation import BASE_IDS, masked_base_metrics, prediction_sums
 from dnafm.training.muon import build_muon
 from dnafm.training.throughput import ThroughputMeter
-
-_BASE_IDS = [VOCABULARY.index(base) for base in "ACGT"]
-_IGNORED_LABEL = -100
 
 
 class PretrainingTrainer(Trainer):
@@ -199,7 +196,7 @@ def weighted_masked_lm_loss(
     Returns:
         A scalar in float32; zero without a single label.
     """
-    is_label = labels != _IGNORED_LABEL
+    is_label = labels != IGNORED_LABEL
     n_items = is_label.sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch
     log_probabilities = logits.float().log_softmax(dim=-1)
     nats = -log_probabilities.gather(-1, labels.clamp(min=0)[..., None])[..., 0]
@@ -217,7 +214,7 @@ def _take_weights(inputs: dict[str, Any]) -> Tensor | None:
 
 def _all_bases(batch: Mapping[str, Tensor]) -> Tensor:
     """Return the input's bases, masked or not, as labels."""
-    is_base = torch.isin(batch["input_ids"], torch.tensor(_BASE_IDS, device=batch["input_ids"].device))
+    is_base = torch.isin(batch["input_ids"], torch.tensor(BASE_IDS, device=batch["input_ids"].device))
     return torch.where(is_base, batch["input_ids"], batch["labels"])
 
 
