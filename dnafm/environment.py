@@ -110,8 +110,33 @@ def is_bf16_fast(device: torch.device) -> bool:
 
 def matrix_rates(device: str) -> tuple[MatrixRate, ...]:
     """Measure the matrix multiplication of a device in each dtype."""
-    rates = [_measure_tflops(device, dtype) for dtype in DTYPES]
+    size = MATRIX_SIZE["cpu" if device == "cpu" else "other"]
+    rates = [measured_matmul_flops(torch.device(device), dtype, size=size, rounds=5) / 1e12 for dtype in DTYPES]
     return tuple(MatrixRate(dtype, rate, rate / rates[0]) for dtype, rate in zip(DTYPES, rates, strict=True))
+
+
+def measured_matmul_flops(
+    device: torch.device, dtype: torch.dtype, *, size: int | None = None, rounds: int = 7
+) -> float:
+    """Multiply square matrices and return the operations per second of the median round.
+
+    Args:
+        device: where.
+        dtype: of the matrices.
+        size: rows and columns; by default 1,024 on a processor, and 8,192 elsewhere, where it takes longer to start a
+            smaller product than to compute it.
+        rounds: how many are timed, after one that is not.
+    """
+    size = size or (1024 if device.type == "cpu" else 8192)
+    matrix = torch.randn(size, size, generator=torch.Generator().manual_seed(0)).to(device, dtype)
+    seconds = []
+    for _ in range(rounds + 1):
+        start = time.perf_counter()
+        matrix @ matrix
+        if device.type != "cpu":
+            torch.accelerator.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / statistics.median(seconds[1:])
 
 
 def describe_device(device: str) -> str:
@@ -142,19 +167,6 @@ def advice(device: Device) -> list[str]:
 def short_name(dtype: torch.dtype) -> str:
     """`float32` for `torch.float32`."""
     return str(dtype).removeprefix("torch.")
-
-
-def _measure_tflops(device: str, dtype: torch.dtype) -> float:
-    size = MATRIX_SIZE["cpu" if device == "cpu" else "other"]
-    matrix = torch.randn(size, size, generator=torch.Generator().manual_seed(0)).to(device, dtype)
-    seconds = []
-    for _ in range(6):
-        start = time.perf_counter()
-        matrix @ matrix
-        if device != "cpu":
-            torch.accelerator.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return 2 * size**3 / statistics.median(seconds[1:]) / 1e12
 
 
 def _processor_name() -> str:

@@ -3,8 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
-from time import perf_counter
 from types import MappingProxyType
 
 import torch
@@ -143,29 +141,6 @@ def device_peak_flops(device: torch.device) -> float | None:
         return None
     # Whole words: an L40 is no L4, and an RTX A1000 no A100.
     return next((flops for words, flops in PEAK_FLOPS.items() if re.search(rf"\b{words}\b", name)), None)
-
-
-def measured_matmul_flops(
-    device: torch.device, dtype: torch.dtype, *, size: int | None = None, rounds: int = 7
-) -> float:
-    """Multiply square matrices and return the operations per second of the median round.
-
-    Args:
-        device: where.
-        dtype: of the matrices.
-        size: rows and columns; by default 1,024 on a processor, and 8,192 elsewhere, where it takes longer to start a
-            smaller product than to compute it.
-        rounds: how many are timed, after one that is not.
-    """
-    size = size or (1024 if device.type == "cpu" else 8192)
-    matrix = torch.ones(size, size, dtype=dtype, device=device)
-    seconds = []
-    for _ in range(rounds + 1):
-        start = perf_counter()
-        # Reading an element waits for the device.
-        (matrix @ matrix)[0, 0].item()
-        seconds.append(perf_counter() - start)
-    return 2 * size**3 / median(seconds[1:])
 
 
 def _norm_size(config: DNAFMConfig) -> int:

@@ -29,8 +29,8 @@ from dnafm.data import (
     MaskedLanguageModelCollator,
     open_genomes,
 )
-from dnafm.environment import is_bf16_fast
-from dnafm.training.accounting import device_peak_flops, measured_matmul_flops, training_flops
+from dnafm.environment import is_bf16_fast, measured_matmul_flops
+from dnafm.training.accounting import device_peak_flops, training_flops
 from dnafm.training.architectures import build_model
 from dnafm.training.checkpointing import checkpoint_to_resume, write_errors_as_os_errors
 from dnafm.training.genome_sampling import GenomeSampler

@@ -7,13 +7,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from dnafm import DNAFMConfig, DNAFMForMaskedLM
+from dnafm.environment import measured_matmul_flops
 from dnafm.kernels_dnafm import flash_attention_2_forward
 from dnafm.modeling_dnafm import DNAFMLayer
 from dnafm.training.accounting import (
     activation_bytes,
     device_peak_flops,
     forward_flops,
-    measured_matmul_flops,
     n_parameters,
     training_flops,
     training_memory,
