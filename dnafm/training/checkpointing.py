@@ -49,11 +49,18 @@ def complete_checkpoints(output_dir: Path) -> list[Path]:
     return [folder for folder in _checkpoints(output_dir) if (folder / MARK).is_file()]
 
 
-def remove_old_checkpoints(output_dir: Path, *, keep: int) -> None:
-    """Remove all but the last `keep` whole checkpoints, at least one, and the incomplete ones before them."""
+def remove_old_checkpoints(output_dir: Path, *, keep: int, best: Path | None = None) -> None:
+    """Remove all but the last `keep` whole checkpoints, at least one, and the incomplete ones before them.
+
+    Args:
+        output_dir: folder of the run.
+        keep: how many stay.
+        best: a checkpoint that stays, too.
+    """
     kept = complete_checkpoints(output_dir)[-max(keep, 1) :]
     for folder in _checkpoints(output_dir):
-        if kept and _step(folder) < _step(kept[0]):
+        is_best = best is not None and folder.name == best.name
+        if kept and _step(folder) < _step(kept[0]) and not is_best:
             unmark(folder)
             shutil.rmtree(folder)
 

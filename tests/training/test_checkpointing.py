@@ -119,6 +119,13 @@ def test_removal_keeps_the_last_whole_ones(run, keep, left):
     assert sorted(int(path.name.split("-")[1]) for path in folder.iterdir()) == left
 
 
+def test_removal_keeps_the_best_one(run):
+    """However old it is."""
+    folder = run(10, 20, 30)
+    remove_old_checkpoints(folder, keep=1, best=folder / "checkpoint-10")
+    assert sorted(names(folder.iterdir())) == ["checkpoint-10", "checkpoint-30"]
+
+
 def test_removal_leaves_all_where_nothing_is_whole(run):
     """A cut checkpoint may still be wanted by hand; without a whole one nothing is old."""
     folder = run(cut=[10, 20])

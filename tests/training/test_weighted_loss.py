@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from dnafm.modeling_dnafm import masked_lm_loss
-from dnafm.training.pretraining_trainer import _take_weights, weighted_masked_lm_loss
+from dnafm.training.dna_trainer import take_weights, weighted_masked_lm_loss
 
 
 @pytest.fixture
@@ -83,12 +83,12 @@ def test_weights_of_sequences_and_tokens_multiply():
         "sequence_weight": torch.tensor([2.0, 10.0]),
         "token_weight": torch.tensor([[1.0, 0.5, 0.0], [1.0, 0.1, 3.0]]),
     }
-    assert _take_weights(inputs).tolist() == [[2, 1, 0], [10, 1, 30]]
+    assert take_weights(inputs).tolist() == [[2, 1, 0], [10, 1, 30]]
     assert inputs == {"input_ids": "ids"}
 
 
 def test_either_weight_may_be_missing():
     """Sequences alone broadcast over their tokens, tokens alone stay as they are, and none is none."""
-    assert _take_weights({"sequence_weight": torch.tensor([2.0, 10.0])}).tolist() == [[2], [10]]
-    assert _take_weights({"token_weight": torch.tensor([[1.0, 0.5]])}).tolist() == [[1, 0.5]]
-    assert _take_weights({"labels": "labels"}) is None
+    assert take_weights({"sequence_weight": torch.tensor([2.0, 10.0])}).tolist() == [[2], [10]]
+    assert take_weights({"token_weight": torch.tensor([[1.0, 0.5]])}).tolist() == [[1, 0.5]]
+    assert take_weights({"labels": "labels"}) is None
