@@ -17,6 +17,7 @@ from .configuration_dnafm import DNAFMConfig
 from .kernels_dnafm import KernelChoice, KernelReport
 from .modeling_dnafm import (
     DNAFMForMaskedLM,
+    DNAFMForPairwiseTokenClassification,
     DNAFMForSequenceClassification,
     DNAFMForTokenClassification,
     DNAFMModel,
@@ -36,6 +37,7 @@ AutoModelForTokenClassification.register(DNAFMConfig, DNAFMForTokenClassificatio
 __all__ = [
     "DNAFMConfig",
     "DNAFMForMaskedLM",
+    "DNAFMForPairwiseTokenClassification",
     "DNAFMForSequenceClassification",
     "DNAFMForTokenClassification",
     "DNAFMModel",

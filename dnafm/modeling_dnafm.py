@@ -65,9 +65,11 @@ from .kernels_dnafm import (
     rotary_function,
     sequence_ids_from_boundaries,
 )
+from .losses_dnafm import IGNORED_LABEL as IGNORED_LABEL
+from .losses_dnafm import masked_lm_loss, supervised_loss
 
+PAIRWISE_WIDTH = 128  # most channels of a token in a pairwise head
 NORMALIZATIONS = {"LayerNorm": nn.LayerNorm, "RMSNorm": nn.RMSNorm}
-IGNORED_LABEL = -100
 
 # Parameter names of the reference code's checkpoints and the names that they have here.
 RELEASED_WEIGHT_NAMES = {
@@ -642,6 +644,84 @@ class DNAFMForTokenClassification(DNAFMPreTrainedModel):
         )
 
 
+class DNAFMPairwiseHead(nn.Module):
+    """From the vectors of two tokens to outputs for the pair, the same in either order.
+
+    A symmetric form of the biaffine classifier of Dozat and Manning (2017, https://arxiv.org/abs/1611.01734). Of the
+    states h, projected to d channels, the outputs of class c for tokens i and j are
+    h_i (W_c + W_c') h_j / sqrt(d) + u_c (h_i + h_j) + b_c, which takes memory for L x L outputs and not for L x L
+    vectors. The matrix and the two vectors of a class are stored as the rows of one linear layer.
+    """
+
+    def __init__(self, config: DNAFMConfig):
+        super().__init__()
+        width = min(config.hidden_size, PAIRWISE_WIDTH)
+        self.scaling = width**-0.5
+        self.num_labels = cast(int, config.num_labels)
+        self.dense = nn.Linear(config.hidden_size, width)
+        self.dropout = nn.Dropout(_classifier_dropout(config))
+        self.biaffine = nn.Linear(width, self.num_labels * (width + 1))
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """(B, L, hidden) to (B, L, L, labels), symmetric to the bit."""
+        states = self.dropout(self.dense(hidden_states))
+        first = self.biaffine(states).unflatten(-1, (self.num_labels, -1))
+        second = F.pad(states * self.scaling, (0, 1), value=1.0)
+        one_way = torch.einsum("bicd,bjd->bijc", first, second)
+        return one_way + one_way.transpose(1, 2)
+
+
+class DNAFMForPairwiseTokenClassification(DNAFMPreTrainedModel):
+    """DNA FM with a head for each pair of bases, as in contact maps: classes, several labels at once, or numbers."""
+
+    def __init__(self, config: DNAFMConfig):
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.model = DNAFMModel(config)
+        self.classifier = DNAFMPairwiseHead(config)
+        self.loss_function = supervised_loss
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> TokenClassifierOutput:
+        """Classify pairs of tokens, or predict numbers for them.
+
+        Args:
+            input_ids: As those of `DNAFMModel`, like the other inputs.
+            attention_mask: (B, L).
+            position_ids: (B, L) or (1, L).
+            inputs_embeds: (B, L, hidden).
+            labels: (B, L, L) class ids with -100 where there is none, as at padding and special tokens;
+                (B, L, L, labels) zeros and ones; or for regression (B, L, L) or (B, L, L, labels) numbers with NaN
+                where there is none. The problem type is told as in `DNAFMForSequenceClassification`.
+            **kwargs: Passed to `DNAFMModel`; `num_items_in_batch` is what the loss is divided by in place of the
+                number of labels.
+
+        Returns:
+            `logits` (B, L, L, labels), tokens i + 1 and j + 1 for bases i and j in either order; those of pairs with
+            padding, or of two sequences packed into a row, mean nothing. `loss`, the mean over the labels that count.
+
+        Raises:
+            ValueError: labels of another shape or range.
+        """
+        outputs = self.model(input_ids, attention_mask, position_ids, inputs_embeds, return_dict=True, **kwargs)
+        logits = self.classifier(outputs.last_hidden_state)
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(logits, labels, config=self.config, **kwargs)
+        return TokenClassifierOutput(
+            loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
+        )
+
+
 def pool(hidden_states: Tensor, attention_mask: Tensor | None = None, *, how: str = "mean") -> Tensor:
     """One vector for each sequence.
 
@@ -671,63 +751,6 @@ def pool(hidden_states: Tensor, attention_mask: Tensor | None = None, *, how: st
         first = attended.int().argmax(1, keepdim=True).expand(-1, -1, hidden_states.shape[-1])
         return hidden_states.gather(1, first)[:, 0].masked_fill(~attended.any(1), 0)
     raise ValueError(f"how={how!r} must be 'mean', 'max' or 'cls'.")
-
-
-def masked_lm_loss(logits: Tensor, labels: Tensor, *, num_items_in_batch: Tensor | int | None = None, **kwargs):
-    """Mean cross-entropy in nats over the labelled tokens.
-
-    Args:
-        logits: (B, L, vocabulary).
-        labels: (B, L), -100 where there is nothing to predict.
-        num_items_in_batch: What the sum is divided by; by default the number of labels.
-        **kwargs: Not used; what other losses want to know.
-
-    Returns:
-        A scalar in float32; zero without a single label.
-
-    Raises:
-        ValueError: labels of another shape, or outside the vocabulary.
-    """
-    _check_label_shape(labels, logits.shape[:-1])
-    return _cross_entropy(logits, labels, num_items_in_batch)
-
-
-def supervised_loss(
-    logits: Tensor, labels: Tensor, *, config: DNAFMConfig, num_items_in_batch: Tensor | int | None = None, **kwargs
-) -> Tensor:
-    """Loss of classification and regression heads, by `config.problem_type`.
-
-    Args:
-        logits: (..., labels).
-        labels: (...) class ids with -100 ignored; (..., labels) zeros and ones with -100 ignored; or numbers shaped
-            (..., labels), or (...) where there is one output, with NaN ignored.
-        config: Its problem type is read and never written.
-        num_items_in_batch: What the sum is divided by; by default the number of labels that count.
-        **kwargs: Not used; what other losses want to know.
-
-    Returns:
-        Mean cross-entropy, binary cross-entropy or squared error, a scalar in float32; zero without a single label.
-
-    Raises:
-        ValueError: labels of another shape or range.
-    """
-    problem_type = config.problem_type or _problem_type_of(labels, logits)
-    if problem_type == "single_label_classification":
-        _check_label_shape(labels, logits.shape[:-1])
-        return _cross_entropy(logits, labels, num_items_in_batch)
-    labels = labels.to(logits.device, torch.float32)
-    if logits.shape[-1] == 1 and labels.shape == logits.shape[:-1]:
-        labels = labels[..., None]
-    _check_label_shape(labels, logits.shape)
-    is_counted = labels != IGNORED_LABEL
-    is_missing = labels.isnan()
-    if problem_type == "multi_label_classification":
-        is_missing = is_missing | ~is_counted
-        _check_labels(labels.masked_fill(is_missing, 0), lowest=0, highest=1)
-    labels = labels.masked_fill(is_missing, 0)
-    function = F.mse_loss if problem_type == "regression" else F.binary_cross_entropy_with_logits
-    losses = function(logits.float(), labels, reduction="none").masked_fill(is_missing, 0)
-    return _mean_loss(losses.sum(), (~is_missing).sum(), num_items_in_batch, counted=is_counted.sum())
 
 
 def check_inputs(
@@ -812,48 +835,6 @@ def _traced_sequence_ids(
     return None if position_ids is None else find_packed_sequence_indices(position_ids.expand(inputs.shape[:2]))
 
 
-def _problem_type_of(labels: Tensor, logits: Tensor) -> str:
-    if logits.shape[-1] == 1:
-        return "regression"
-    is_class_id = not labels.is_floating_point() and labels.dim() < logits.dim()
-    return "single_label_classification" if is_class_id else "multi_label_classification"
-
-
-def _cross_entropy(logits: Tensor, labels: Tensor, num_items_in_batch: Tensor | int | None) -> Tensor:
-    if labels.is_floating_point():
-        raise ValueError(f"labels of dtype {labels.dtype} must be integers: they are the ids of classes or tokens.")
-    labels = labels.to(logits.device).long().flatten()
-    counts = labels != IGNORED_LABEL
-    _check_labels(labels.masked_fill(~counts, 0), lowest=0, highest=logits.shape[-1] - 1)
-    total = F.cross_entropy(logits.float().flatten(0, -2), labels, ignore_index=IGNORED_LABEL, reduction="sum")
-    return _mean_loss(total, counts.sum(), num_items_in_batch, counted=counts.sum())
-
-
-def _mean_loss(total: Tensor, count: Tensor, num_items_in_batch: Tensor | int | None, *, counted: Tensor) -> Tensor:
-    """Divide by the labels that count.
-
-    Trainer's `num_items_in_batch` takes every label but -100 for one that counts, the NaN of regression included;
-    `counted` is that number for the labels at hand, and corrects it.
-    """
-    if num_items_in_batch is None:
-        return total / count.clamp(min=1)
-    items = torch.as_tensor(num_items_in_batch, device=total.device)
-    return total / (items * count.clamp(min=1) / counted.clamp(min=1))
-
-
-def _check_label_shape(labels: Tensor, expected: torch.Size) -> None:
-    if labels.shape != expected:
-        raise ValueError(f"labels of shape {tuple(labels.shape)} must have the shape {tuple(expected)}.")
-
-
-def _check_labels(labels: Tensor, *, lowest: int, highest: int) -> None:
-    if is_tracing(labels) or not labels.numel():
-        return
-    smallest, largest = (float(bound) for bound in torch.aminmax(labels))
-    if smallest < lowest or largest > highest:
-        raise ValueError(f"labels run from {smallest:g} to {largest:g}, and must lie in [{lowest}, {highest}].")
-
-
 def _classifier_width(hidden_size: int) -> int:
     if hidden_size <= 128:
         return hidden_size
@@ -866,6 +847,7 @@ def _classifier_dropout(config: DNAFMConfig) -> float:
 
 __all__ = [
     "DNAFMForMaskedLM",
+    "DNAFMForPairwiseTokenClassification",
     "DNAFMForSequenceClassification",
     "DNAFMForTokenClassification",
     "DNAFMModel",

@@ -7,12 +7,18 @@ from transformers.utils import logging
 from dnafm import (
     DNAFMConfig,
     DNAFMForMaskedLM,
+    DNAFMForPairwiseTokenClassification,
     DNAFMForSequenceClassification,
     DNAFMForTokenClassification,
     DNAFMModel,
 )
 
-HEADS = (DNAFMForMaskedLM, DNAFMForSequenceClassification, DNAFMForTokenClassification)
+HEADS = (
+    DNAFMForMaskedLM,
+    DNAFMForSequenceClassification,
+    DNAFMForTokenClassification,
+    DNAFMForPairwiseTokenClassification,
+)
 TINY = {
     "hidden_size": 32,
     "intermediate_size": 48,
@@ -96,8 +102,13 @@ def labels_for(batch):
     def build(head_class):
         if head_class is DNAFMForSequenceClassification:
             return torch.tensor([0, 2, 1])
+        padding = batch["attention_mask"] == 0
+        if head_class is DNAFMForPairwiseTokenClassification:
+            of_tokens = torch.randint(0, 3, padding.shape)
+            labels = torch.maximum(of_tokens[:, :, None], of_tokens[:, None])
+            return labels.masked_fill(padding[:, :, None] | padding[:, None], -100)
         highest = 16 if head_class is DNAFMForMaskedLM else 3
         labels = torch.randint(0, highest, batch["input_ids"].shape)
-        return labels.masked_fill(batch["attention_mask"] == 0, -100)
+        return labels.masked_fill(padding, -100)
 
     return build

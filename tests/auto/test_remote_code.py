@@ -12,6 +12,7 @@ import torch
 from dnafm import (
     DNAFMConfig,
     DNAFMForMaskedLM,
+    DNAFMForPairwiseTokenClassification,
     DNAFMForSequenceClassification,
     DNAFMForTokenClassification,
     DNAFMModel,
@@ -23,8 +24,15 @@ AUTO_CLASS_OF = {
     DNAFMForMaskedLM: "AutoModelForMaskedLM",
     DNAFMForSequenceClassification: "AutoModelForSequenceClassification",
     DNAFMForTokenClassification: "AutoModelForTokenClassification",
+    DNAFMForPairwiseTokenClassification: "AutoModel",  # transformers has no Auto class for such heads
 }
-HUB_FILES = {"configuration_dnafm.py", "kernels_dnafm.py", "modeling_dnafm.py", "tokenization_dnafm.py"}
+HUB_FILES = {
+    "configuration_dnafm.py",
+    "kernels_dnafm.py",
+    "losses_dnafm.py",
+    "modeling_dnafm.py",
+    "tokenization_dnafm.py",
+}
 SEQUENCES = ["ACGTNACGT", "gattaca", "AC[MASK]GT"]
 LOAD_WITHOUT_DNAFM = """
     import importlib.abc, sys

@@ -4,10 +4,20 @@ import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassError
 
-from dnafm import DNAFMForMaskedLM, DNAFMForSequenceClassification, DNAFMForTokenClassification, DNAFMModel
+from dnafm import (
+    DNAFMForMaskedLM,
+    DNAFMForPairwiseTokenClassification,
+    DNAFMForSequenceClassification,
+    DNAFMForTokenClassification,
+    DNAFMModel,
+)
 from dnafm.modeling_dnafm import pool
 
-SEQUENCE, TOKEN = DNAFMForSequenceClassification, DNAFMForTokenClassification
+SEQUENCE, TOKEN, PAIRWISE = (
+    DNAFMForSequenceClassification,
+    DNAFMForTokenClassification,
+    DNAFMForPairwiseTokenClassification,
+)
 IDS = torch.tensor([[2, 5, 6, 12], [2, 7, 8, 12]])
 RECORDED = [{}, {"output_hidden_states": True}, {"output_attentions": True}]
 
@@ -105,6 +115,8 @@ def test_mask_of_another_shape_is_refused(model_class, tiny_model, shape, messag
         (TOKEN, {}, torch.zeros(2).long(), "labels of shape (2,) must have the shape (2, 4)"),
         (TOKEN, {"num_labels": 1}, torch.zeros(2), "labels of shape (2,) must have the shape (2, 4, 1)"),
         (TOKEN, {"problem_type": "regression"}, torch.zeros(2, 4), "(2, 4) must have the shape (2, 4, 3)"),
+        (PAIRWISE, {}, torch.zeros(2, 4).long(), "labels of shape (2, 4) must have the shape (2, 4, 4)"),
+        (PAIRWISE, {"num_labels": 1}, torch.zeros(2, 4), "labels of shape (2, 4) must have the shape (2, 4, 4, 1)"),
     ],
 )
 def test_labels_of_another_shape_are_refused(tiny_model, head, overrides, labels, message):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from accelerate import disk_offload, infer_auto_device_map, init_empty_weights, load_checkpoint_and_dispatch
 
-from dnafm import DNAFMForMaskedLM, DNAFMForSequenceClassification, DNAFMForTokenClassification
+from dnafm import DNAFMForMaskedLM, DNAFMForSequenceClassification
 
 
 @pytest.fixture
@@ -67,7 +67,8 @@ peft_of_any_age = pytest.mark.filterwarnings(r"ignore:.*gradient_checkpointing.*
 def lora(head_class, tiny_model):
     """A head, and a copy of it with LoRA on queries and values, of which the new weights are no longer zero."""
     peft = pytest.importorskip("peft")
-    task = {DNAFMForSequenceClassification: "SEQ_CLS", DNAFMForTokenClassification: "TOKEN_CLS"}.get(head_class)
+    tasks = {DNAFMForMaskedLM: None, DNAFMForSequenceClassification: "SEQ_CLS"}
+    task = tasks.get(head_class, "TOKEN_CLS")
     config = peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"], task_type=task)
     base = tiny_model(head_class)
     model = peft.get_peft_model(copy.deepcopy(base), config)

@@ -4,10 +4,19 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dnafm import DNAFMForMaskedLM, DNAFMForSequenceClassification, DNAFMForTokenClassification
+from dnafm import (
+    DNAFMForMaskedLM,
+    DNAFMForPairwiseTokenClassification,
+    DNAFMForSequenceClassification,
+    DNAFMForTokenClassification,
+)
 from dnafm.modeling_dnafm import pool
 
-SEQUENCE, TOKEN = DNAFMForSequenceClassification, DNAFMForTokenClassification
+SEQUENCE, TOKEN, PAIRWISE = (
+    DNAFMForSequenceClassification,
+    DNAFMForTokenClassification,
+    DNAFMForPairwiseTokenClassification,
+)
 # (2, 3, 2) hidden states whose pooled values are plain to see; row 1 is padded on the left.
 STATES = [[[1.0, -2.0], [3.0, -4.0], [8.0, 9.0]], [[7.0, 7.0], [2.0, -6.0], [4.0, -2.0]]]
 MASK = [[1, 1, 0], [0, 1, 1]]
@@ -69,6 +78,50 @@ def test_token_head_is_a_projection(tiny_model, batch):
     torch.testing.assert_close(model(**batch).logits, expected)
 
 
+def test_pairwise_head_by_hand(tiny_model, batch):
+    """h_i (W + W') h_j / sqrt(32) + u (h_i + h_j) + b for a pair and a class; b is stored by half."""
+    model = tiny_model(PAIRWISE)
+    head = model.classifier
+    states = head.dense(model.model(**batch).last_hidden_state)
+    logits = model(**batch).logits
+    assert logits.shape == (3, 9, 9, 3)
+    weights, biases = head.biaffine.weight.view(3, 33, 32), head.biaffine.bias.view(3, 33)
+    for row, i, j, label in ((0, 2, 7, 0), (0, 4, 4, 1), (1, 5, 0, 2)):
+        matrix, vector = weights[label, :32], weights[label, 32] + biases[label, :32] / math.sqrt(32)
+        first, second = states[row, i], states[row, j]
+        expected = first @ (matrix + matrix.T) @ second / math.sqrt(32)
+        expected = expected + vector @ (first + second) + 2 * biases[label, 32]
+        torch.testing.assert_close(logits[row, i, j, label], expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_pairs_are_symmetric_to_the_bit(tiny_model, batch, dtype):
+    """Base i with base j is base j with base i, in training too, where both see the same dropout."""
+    model = tiny_model(PAIRWISE, classifier_dropout=0.5).to(dtype)
+    for logits in (model(**batch).logits, model.train()(**batch).logits):
+        assert torch.equal(logits, logits.transpose(1, 2))
+        assert not torch.equal(logits, logits.flip(1))
+
+
+@pytest.mark.parametrize(("hidden", "width"), [(64, 64), (128, 128), (136, 128), (4352, 128)])
+def test_width_of_the_pairwise_head(tiny_config, hidden, width):
+    """The hidden size, or 128 where that is more."""
+    with torch.device("meta"):
+        model = PAIRWISE(tiny_config(hidden_size=hidden, num_labels=7))
+    assert tuple(model.classifier.dense.weight.shape) == (width, hidden)
+    assert tuple(model.classifier.biaffine.weight.shape) == (7 * (width + 1), width)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_padding_does_not_change_pairs(tiny_model, batch, dtype):
+    """Each pair of a padded row's tokens gets the logits that it gets alone, in half precision too."""
+    model = tiny_model(PAIRWISE).to(dtype)
+    tolerance = 1e-4 if dtype == torch.float32 else 5e-2
+    for row, ids, mask in zip(model(**batch).logits, batch["input_ids"], batch["attention_mask"] == 1, strict=True):
+        alone = model(ids[mask][None]).logits[0]
+        torch.testing.assert_close(row[mask][:, mask], alone, rtol=tolerance, atol=tolerance)
+
+
 @pytest.mark.parametrize("normalization_type", ["LayerNorm", "RMSNorm"])
 def test_masked_lm_head_by_hand(tiny_model, batch, normalization_type):
     """Decoder(norm(gelu(dense(x)))), with the exact GELU and its own norm and bias."""
@@ -99,6 +152,7 @@ def test_dropout_of_the_heads(tiny_config):
         config = tiny_config(hidden_dropout=0.2, classifier_dropout=classifier_dropout)
         assert SEQUENCE(config).classifier.dropout.p == expected
         assert TOKEN(config).dropout.p == expected
+        assert PAIRWISE(config).classifier.dropout.p == expected
 
 
 @pytest.mark.parametrize("how", POOLED)

@@ -4,10 +4,19 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dnafm import DNAFMForMaskedLM, DNAFMForSequenceClassification, DNAFMForTokenClassification
+from dnafm import (
+    DNAFMForMaskedLM,
+    DNAFMForPairwiseTokenClassification,
+    DNAFMForSequenceClassification,
+    DNAFMForTokenClassification,
+)
 from dnafm.modeling_dnafm import masked_lm_loss, supervised_loss
 
-SEQUENCE, TOKEN = DNAFMForSequenceClassification, DNAFMForTokenClassification
+SEQUENCE, TOKEN, PAIRWISE = (
+    DNAFMForSequenceClassification,
+    DNAFMForTokenClassification,
+    DNAFMForPairwiseTokenClassification,
+)
 SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
 NAN = math.nan
 
@@ -100,6 +109,17 @@ def test_several_labels_per_base(loss_of):
     torch.testing.assert_close(loss_of(logits, labels), expected)
 
 
+def test_pairs_of_bases(loss_of):
+    """Of the classes of two bases' four pairs three count; one number per pair, errors 1, 2 and 2: (1 + 4 + 4) / 3."""
+    logits = torch.randn(1, 2, 2, 4)
+    expected = torch.stack(
+        [cross_entropy(logits[0, i, j], label) for i, j, label in ((0, 0, 1), (0, 1, 3), (1, 0, 3))]
+    )
+    torch.testing.assert_close(loss_of(logits, torch.tensor([[[1, 3], [3, -100]]])), expected.mean())
+    numbers = torch.tensor([[[1.0, 2.0], [2.0, 7.0]]])
+    torch.testing.assert_close(loss_of(numbers[..., None], torch.tensor([[[0, 4.0], [4.0, NAN]]])), torch.tensor(3.0))
+
+
 def test_masked_lm_loss_by_hand(tiny_model, batch):
     """Mean of -log softmax over the labelled tokens of a model's own logits, and in nats."""
     model = tiny_model(DNAFMForMaskedLM)
@@ -130,6 +150,8 @@ def test_heads_hand_their_logits_to_the_loss(head_class, tiny_model, batch, labe
         (SEQUENCE, REGRESSION, torch.full((3, 3), NAN)),
         (TOKEN, SINGLE, torch.full((3, 9), -100)),
         (TOKEN, REGRESSION, torch.full((3, 9, 3), NAN)),
+        (PAIRWISE, SINGLE, torch.full((3, 9, 9), -100)),
+        (PAIRWISE, REGRESSION, torch.full((3, 9, 9, 3), NAN)),
     ],
 )
 def test_batch_without_a_label_teaches_nothing(tiny_model, batch, head, problem_type, labels):

@@ -11,7 +11,12 @@ from safetensors.torch import load_file, save_file
 
 import dnafm
 
-HEADS = ("DNAFMForMaskedLM", "DNAFMForSequenceClassification", "DNAFMForTokenClassification")
+HEADS = (
+    "DNAFMForMaskedLM",
+    "DNAFMForSequenceClassification",
+    "DNAFMForTokenClassification",
+    "DNAFMForPairwiseTokenClassification",
+)
 MODES = {"tensor parallel": {"tp_plan": "auto"}, "fully sharded": {"fsdp_size": 2}}
 INPUTS = {
     "input_ids": torch.tensor([[2, 5, 6, 7, 8, 12], [2, 8, 8, 12, 0, 0], [0, 0, 0, 2, 5, 12]]),

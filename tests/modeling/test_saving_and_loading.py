@@ -7,7 +7,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoModelForMaskedLM, BertConfig
 
-from dnafm import DNAFMForMaskedLM, DNAFMForSequenceClassification, DNAFMForTokenClassification, DNAFMModel
+from dnafm import (
+    DNAFMForMaskedLM,
+    DNAFMForPairwiseTokenClassification,
+    DNAFMForSequenceClassification,
+    DNAFMForTokenClassification,
+    DNAFMModel,
+)
 
 # The names of the reference code, written out for one layer; {} is `weight` or `bias`.
 RELEASED_ENCODER = (
@@ -26,6 +32,7 @@ RELEASED_HEADS = {
     DNAFMForMaskedLM: ("cls.predictions.transform.dense.{}", "cls.predictions.transform.LayerNorm.{}"),
     DNAFMForSequenceClassification: ("classifier.dense.{}", "classifier.out_proj.{}"),
     DNAFMForTokenClassification: ("classifier.{}",),
+    DNAFMForPairwiseTokenClassification: ("classifier.dense.{}", "classifier.biaffine.{}"),
 }
 
 
