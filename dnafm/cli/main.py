@@ -14,6 +14,10 @@ from dnafm.version import __version__
 # where its options are also those of a YAML file, `build_parser(prog)`. Only that of the called command is imported.
 COMMANDS = {
     "quickstart": ("dnafm.cli.quickstart", "fine-tune on bundled primate splice junctions, in about a minute"),
+    "fit": ("dnafm.cli.fit", "fine-tune a task on labelled sequences, cross-validation included"),
+    "validate": ("dnafm.cli.validate", "measure a fitted model on its validation split"),
+    "test": ("dnafm.cli.test", "measure a fitted model on its test split"),
+    "predict": ("dnafm.cli.predict", "a table of predictions, or of embeddings, for the rows of a file"),
     "pretrain": ("dnafm.cli.pretrain", "masked language modelling on FASTA files, on one CPU or on a cluster"),
     "doctor": ("dnafm.cli.doctor", "show what this machine offers and which kernels would run"),
 }

@@ -10,8 +10,8 @@ try:
 except ImportError as error:
     raise ImportError("dnafm pretrain needs jsonargparse: pip install 'dnafm[train]'") from error
 
-from dnafm.cli.console import quiet_transformers
 from dnafm.training.pretraining_settings import PretrainingSettings
+from dnafm.training.progress import quiet_transformers
 
 if TYPE_CHECKING:
     from dnafm.training.pretraining import PretrainingPlan

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dnafm.cli.console import quiet_transformers
+from dnafm.training.progress import quiet_transformers
 
 if TYPE_CHECKING:
     from dnafm.training.baselines import LogisticRegressionBaseline

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from transformers import PreTrainedModel
 
 from dnafm import DNAFMConfig, DNAFMForMaskedLM
 
@@ -78,7 +79,7 @@ def build_model(name: str, *, overrides: Mapping[str, Any] | None = None, **load
     if path.is_file():
         return DNAFMForMaskedLM._from_config(_config_of_file(path, fields), **load_options)
     if (path / "config.json").is_file():
-        _check_fits(DNAFMConfig.from_pretrained(name), fields)
+        check_fits(DNAFMConfig.from_pretrained(name), fields)
         return DNAFMForMaskedLM.from_pretrained(name, **{**fields, **load_options})
     raise ValueError(
         f"There is no architecture {name!r}: it is neither a preset ({', '.join(PRESETS)}), nor a config.json, nor "
@@ -86,7 +87,19 @@ def build_model(name: str, *, overrides: Mapping[str, Any] | None = None, **load
     )
 
 
-def _check_fits(saved: DNAFMConfig, overrides: Mapping[str, Any]) -> None:
+def enable_gradient_checkpointing(model: PreTrainedModel) -> None:
+    """Make a model compute the activations of its layers anew in the backward pass."""
+    # Newer versions of transformers warn of the older name.
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable()
+
+
+def check_fits(saved: DNAFMConfig, overrides: Mapping[str, Any]) -> None:
+    """Check that overrides leave the fields of a saved config alone that its weights were made for.
+
+    Raises:
+        ValueError: one does not.
+    """
     for name in _FIXED_BY_WEIGHTS:
         value = getattr(saved, name)
         if overrides.get(name, value) != value:

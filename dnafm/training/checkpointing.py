@@ -65,19 +65,20 @@ def remove_old_checkpoints(output_dir: Path, *, keep: int, best: Path | None = N
             shutil.rmtree(folder)
 
 
-def checkpoint_to_resume(output_dir: Path, requested: str | None) -> Path | None:
+def checkpoint_to_resume(output_dir: Path, requested: str | None, *, option_prefix: str = "--") -> Path | None:
     """Return the checkpoint that a run goes on from; None to start at the beginning.
 
     Args:
         output_dir: folder of the run.
         requested: `"auto"` for the last whole one in the folder, if there is any; the path of one; or None.
+        option_prefix: what the options' names begin with in messages.
 
     Raises:
         ValueError: the requested one does not exist or is not whole.
         FileExistsError: nothing was requested, and the folder has something in it already.
     """
     if requested is None:
-        _check_is_empty(output_dir)
+        _check_is_empty(output_dir, option_prefix)
         return None
     if requested == "auto":
         whole = complete_checkpoints(output_dir)
@@ -90,11 +91,11 @@ def checkpoint_to_resume(output_dir: Path, requested: str | None) -> Path | None
     return folder
 
 
-def _check_is_empty(output_dir: Path) -> None:
+def _check_is_empty(output_dir: Path, option_prefix: str) -> None:
     if output_dir.is_dir() and any(output_dir.iterdir()):
         raise FileExistsError(
-            f"{output_dir} is not empty. Go on with the run in it by --resume_from_checkpoint auto, or choose another "
-            "--output_dir."
+            f"{output_dir} is not empty. Go on with the run in it by {option_prefix}resume_from_checkpoint auto, or "
+            f"choose another {option_prefix}output_dir."
         )
 
 

@@ -13,7 +13,6 @@ import torch
 import transformers
 from torch.utils.data import Subset
 from transformers import (
-    PreTrainedModel,
     PreTrainedTokenizerBase,
     PrinterCallback,
     TrainerCallback,
@@ -31,7 +30,7 @@ from dnafm.data import (
 )
 from dnafm.environment import is_bf16_fast, measured_matmul_flops
 from dnafm.training.accounting import device_peak_flops, training_flops
-from dnafm.training.architectures import build_model
+from dnafm.training.architectures import build_model, enable_gradient_checkpointing
 from dnafm.training.checkpointing import checkpoint_to_resume, write_errors_as_os_errors
 from dnafm.training.genome_sampling import GenomeSampler
 from dnafm.training.masked_evaluation import evaluation_windows
@@ -171,13 +170,6 @@ def build_trainer(plan: PretrainingPlan, *, callbacks: Sequence[TrainerCallback]
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
-
-
-def enable_gradient_checkpointing(model: PreTrainedModel) -> None:
-    """Make a model compute the activations of its layers anew in the backward pass."""
-    # Newer versions of transformers warn of the older name.
-    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
-    enable()
 
 
 def _evaluation(settings: PretrainingSettings, genomes: list[EncodedGenome], context_length: int) -> dict[str, Subset]:

@@ -1,10 +1,12 @@
 """What training shows while it runs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from tqdm import tqdm
 from transformers import TrainerCallback
+from transformers.utils import logging
 
 
 class ProgressBar(TrainerCallback):
@@ -50,3 +52,18 @@ class LogLines(TrainerCallback):
         line = self._describe(state.global_step, state.max_steps, logs or {})
         if line and state.is_world_process_zero:
             tqdm.write(line)
+
+
+@contextmanager
+def quiet_transformers(*, keep_warnings: bool) -> Iterator[None]:
+    """Silence the progress bars of transformers, and its warnings unless they are kept."""
+    verbosity, had_progress_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    if not keep_warnings:
+        logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if had_progress_bars:
+            logging.enable_progress_bar()

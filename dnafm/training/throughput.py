@@ -12,11 +12,12 @@ class ThroughputMeter:
     """Time, tokens and model FLOPs of one rank's training steps since the last reading.
 
     Args:
-        flops_of: the floating-point operations of a forward and backward pass over sequences of these lengths.
+        flops_of: the floating-point operations of a forward and backward pass over sequences of these lengths; without
+            it the utilisation is not told.
         peak_flops: floating-point operations per second that the device can do.
     """
 
-    def __init__(self, flops_of: Callable[[Sequence[int]], float], peak_flops: float):
+    def __init__(self, flops_of: Callable[[Sequence[int]], float] | None = None, peak_flops: float = float("inf")):
         self._flops_of, self._peak_flops = flops_of, peak_flops
         self._lengths: list[Tensor] = []
         self._seconds = self._data_seconds = 0.0
@@ -43,15 +44,16 @@ class ThroughputMeter:
         """Return the rates since the last reading, and start anew.
 
         Returns:
-            `tokens_per_second`, padding excluded; `model_flops_utilisation` and `data_wait_share`, in [0, 1]. All are
+            `tokens_per_second`, padding excluded; `data_wait_share` and `model_flops_utilisation`, in [0, 1]. All are
             0 where there was no step.
         """
         lengths = torch.cat(self._lengths).tolist() if self._lengths else []
         seconds = self._seconds or float("inf")
         rates = {
             "tokens_per_second": sum(lengths) / seconds,
-            "model_flops_utilisation": self._flops_of(lengths) / seconds / self._peak_flops,
             "data_wait_share": self._data_seconds / seconds,
         }
+        if self._flops_of is not None:
+            rates["model_flops_utilisation"] = self._flops_of(lengths) / seconds / self._peak_flops
         self._lengths, self._seconds, self._data_seconds = [], 0.0, 0.0
         return rates
