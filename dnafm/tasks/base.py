@@ -4,7 +4,7 @@ import copy
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -71,6 +71,8 @@ class Task(nn.Module, ABC):
     selection_metric: ClassVar[str]
     # Whether `labels` come with the data; otherwise they are made from the sequences.
     needs_labels: ClassVar[bool] = True
+    # Axes of a sequence's output that are its bases.
+    n_base_axes: ClassVar[int] = 0
 
     def __init__(self, model: Any, tokenizer: DNAFMTokenizer, options: ModelOptions):
         super().__init__()
@@ -101,11 +103,14 @@ class Task(nn.Module, ABC):
         return cls.from_options(options_from(cls.options_type, section, prefix="model"), data=data)
 
     @classmethod
-    def from_options(cls: type[TaskT], options: ModelOptions, *, data: "TaskData | None" = None) -> TaskT:
-        """Build the task from its options."""
+    def from_options(
+        cls: type[TaskT], options: ModelOptions, *, data: "TaskData | None" = None, fresh_head: bool = True
+    ) -> TaskT:
+        """Build the task from its options; the other arguments are those of `from_config` and `build_model`."""
         config = build_config(options, {})
         config = build_config(options, cls.head_fields(options, config, data))
-        return cls(build_model(cls.model_class, options, config), build_tokenizer(options, config), options)
+        model = build_model(cls.model_class, options, config, fresh_head=fresh_head)
+        return cls(model, build_tokenizer(options, config), options)
 
     @classmethod
     def from_pretrained(cls: type[TaskT], folder: str | Path, **options: Any) -> TaskT:
@@ -114,13 +119,22 @@ class Task(nn.Module, ABC):
         Args:
             folder: Path or Hub id.
             **options: Options that differ from those that it was trained with, such as `attn_implementation`.
+
+        Raises:
+            ValueError: an unknown option, or the checkpoint has no head of this kind.
+            OSError: there is no such checkpoint.
         """
         path = Path(folder) / TASK_FILE
         saved = json.loads(path.read_text()) if path.is_file() else {}
         # What made the weights is done; they are loaded as they are.
         for name in ("from_scratch", "lora", "frozen", "config_overrides", "gradient_checkpointing"):
             saved.get("model", {}).pop(name, None)
-        return cls.from_config({"model": {**saved.get("model", {}), "backbone": str(folder), **options}})
+        # Those of another task's head are not for this one.
+        is_own = saved.get("task", cls.__name__) == cls.__name__
+        known = {field.name for field in fields(cls.options_type if is_own else ModelOptions)}
+        kept = {name: value for name, value in saved.get("model", {}).items() if name in known}
+        section = {**kept, "backbone": str(folder), **options}
+        return cls.from_options(options_from(cls.options_type, section, prefix="model"), fresh_head=False)
 
     @classmethod
     def head_fields(cls, options: ModelOptions, config: DNAFMConfig, data: "TaskData | None") -> dict[str, Any]:
@@ -159,8 +173,8 @@ class Task(nn.Module, ABC):
         Raises:
             ValueError: a sequence is empty or longer than the model reads, or labels do not fit it.
         """
-        sequences = list(batch["sequences"])
-        self._check_lengths(sequences)
+        sequences = _several(batch["sequences"])
+        self.check_lengths(sequences)
         encoded = self.tokenizer(sequences, padding=True, padding_side="right", return_tensors="pt")
         inputs = {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"]}
         if batch.get("labels") is not None:
@@ -200,6 +214,26 @@ class Task(nn.Module, ABC):
             sequences: of the batch.
             width: tokens of the longest one, special tokens included.
         """
+
+    def check_lengths(self, sequences: Iterable[str], *, first_row: int = 0) -> None:
+        """Check that the model can read sequences.
+
+        Args:
+            sequences: of consecutive rows.
+            first_row: number of the first one, for errors.
+
+        Raises:
+            ValueError: a sequence is empty or longer than the model reads.
+        """
+        for row, sequence in enumerate(sequences, start=first_row):
+            if not sequence:
+                raise ValueError(f"Sequence {row} is empty; it must have at least one base.")
+            n_tokens = self._n_tokens(sequence)
+            if n_tokens > self.tokenizer.model_max_length:
+                raise ValueError(
+                    f"Sequence {row} has {n_tokens} tokens, and the model reads {self.tokenizer.model_max_length}. "
+                    "Cut it, or choose what to keep with data.too_long."
+                )
 
     def flip_label(self, label: Any) -> Any:
         """Return the label of a sequence's reverse complement; here it is the same."""
@@ -259,20 +293,11 @@ class Task(nn.Module, ABC):
         flipped = {**row, "sequence": reverse_complement(row["sequence"])}
         return {**flipped, "labels": self.flip_label(row["labels"])} if "labels" in row else flipped
 
-    def _check_lengths(self, sequences: Sequence[str]) -> None:
-        for row, sequence in enumerate(sequences):
-            if not sequence:
-                raise ValueError(f"Sequence {row} is empty; it must have at least one base.")
-        longest = max(range(len(sequences)), key=lambda row: len(sequences[row]))
+    def _n_tokens(self, sequence: str) -> int:
         # Special tokens that are written out are one token each.
-        n_tokens = len(sequences[longest]) + self.n_special_tokens
-        if n_tokens > self.tokenizer.model_max_length and "[" in sequences[longest]:
-            n_tokens = len(self.tokenizer(sequences[longest], verbose=False)["input_ids"])
-        if n_tokens > self.tokenizer.model_max_length:
-            raise ValueError(
-                f"Sequence {longest} has {n_tokens} tokens, and the model reads {self.tokenizer.model_max_length}. "
-                "Cut it, or choose what to keep with data.too_long."
-            )
+        if "[" in sequence:
+            return len(self.tokenizer(sequence, verbose=False)["input_ids"])
+        return len(sequence) + self.n_special_tokens
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write an ordinary checkpoint, which `from_pretrained` of the Auto class loads, and the task's options.
@@ -337,14 +362,23 @@ class Task(nn.Module, ABC):
 
         Returns:
             The columns of the rows and those of `prediction_columns`, in the order of the rows.
+
+        Raises:
+            ValueError: there is no row, a sequence is empty or longer than the model reads, or a column has the name
+                of a predicted one.
         """
         import pyarrow
 
         from dnafm.data.prediction_tables import prediction_table
 
+        if isinstance(rows, str):
+            raise ValueError(f"{_shown(rows)} is one string; a list of sequences is due.")
         stream = ({"sequence": row} if isinstance(row, str) else row for row in rows)
         chunks = predict_chunks(self, stream, max_tokens=max_tokens_per_batch, bf16=bf16)
-        return pyarrow.concat_tables([prediction_table(chunk.columns) for chunk in chunks])
+        tables = [prediction_table(chunk.columns) for chunk in chunks]
+        if not tables:
+            raise ValueError("There is no sequence; at least one is due.")
+        return pyarrow.concat_tables(tables)
 
     def with_options(self: TaskT, **changes: Any) -> TaskT:
         """Return the same model under other options of reading, such as `reverse_complement`."""
@@ -359,6 +393,18 @@ def merged_model(model: Any, folder: Path) -> Any:
         return model
     model.save_pretrained(folder / "adapter")
     return copy.deepcopy(model).merge_and_unload()
+
+
+def _several(sequences: Sequence[str]) -> list[str]:
+    if isinstance(sequences, str):
+        raise ValueError(f"sequences is the string {_shown(sequences)}; a list of sequences is due.")
+    if not len(sequences):
+        raise ValueError("sequences is empty; a batch has at least one sequence.")
+    return list(sequences)
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 20 else f"{text[:20]}...")
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list]:

@@ -1,6 +1,7 @@
 """From the options of a task to its model and tokenizer."""
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.quantizers.auto import AutoQuantizationConfig
 from transformers.utils import logging
 
-from dnafm.checkpoints import backbone_location
+from dnafm.checkpoints import BACKBONES, backbone_location
 from dnafm.configuration_dnafm import RELEASED_MODEL_TYPE, DNAFMConfig
 from dnafm.tasks.options import LoraOptions, ModelOptions
 from dnafm.tokenization_dnafm import DNAFMTokenizer
@@ -31,7 +32,13 @@ def build_config(options: ModelOptions, head: Mapping[str, Any]) -> DNAFMConfig:
     known = DNAFMConfig().to_dict().keys() | {"rotary_percent", "seq_len_interpolation_factor", "num_labels"}
     if unknown := sorted(overrides.keys() - known):
         raise ValueError(f"model.config_overrides: DNAFMConfig has no field {', '.join(map(repr, unknown))}.")
-    config = DNAFMConfig.from_pretrained(backbone_location(options.backbone))
+    try:
+        config = DNAFMConfig.from_pretrained(backbone_location(options.backbone))
+    except OSError as error:
+        raise OSError(
+            f"model.backbone is {options.backbone!r}, which is neither {', '.join(BACKBONES)}, nor the folder of a "
+            f"checkpoint, nor to be had from the Hub: {error}"
+        ) from error
     if not options.from_scratch:
         check_fits(config, overrides)
     return DNAFMConfig.from_dict({**config.to_dict(), **overrides, **head})
@@ -55,21 +62,27 @@ def build_tokenizer(options: ModelOptions, config: DNAFMConfig) -> DNAFMTokenize
     return DNAFMTokenizer.from_pretrained(location, model_max_length=longest)
 
 
-def build_model(model_class: type[PreTrainedModel], options: ModelOptions, config: DNAFMConfig) -> PreTrainedModel:
+def build_model(
+    model_class: type[PreTrainedModel], options: ModelOptions, config: DNAFMConfig, *, fresh_head: bool = True
+) -> PreTrainedModel:
     """Return the model in evaluation mode: pretrained or fresh, with what is not to be trained frozen.
 
-    A head of another size than the checkpoint's is fresh.
+    Args:
+        model_class: the Hub class.
+        options: of the task.
+        config: of the model.
+        fresh_head: whether a head that the checkpoint lacks, or has in another size, may be fresh.
 
     Raises:
         OSError: the backbone is nowhere to be found.
-        ValueError: the options cannot be had together, or LoRA matches no module.
+        ValueError: the options cannot be had together, LoRA matches no module, or the checkpoint lacks weights.
         ImportError: LoRA or the quantization needs a package that is missing.
     """
     config.rope_implementation = options.rope_implementation
     if options.from_scratch:
         model = _fresh_model(model_class, options, config)
     else:
-        model = _pretrained_model(model_class, options, config)
+        model = _pretrained_model(model_class, options, config, fresh_head=fresh_head)
     if options.gradient_checkpointing:
         enable_gradient_checkpointing(model)
     if options.frozen:
@@ -78,7 +91,9 @@ def build_model(model_class: type[PreTrainedModel], options: ModelOptions, confi
 
 
 def add_lora(model: PreTrainedModel, lora: LoraOptions) -> Any:
-    """Wrap a model with low-rank adapters, and say how many modules they adapt; the task's head is trained whole.
+    """Wrap a model with low-rank adapters, and say how many modules they adapt.
+
+    The task's head is trained whole, but for a module whose weight is tied to the embeddings.
 
     Returns:
         A `peft.PeftModel`.
@@ -92,23 +107,23 @@ def add_lora(model: PreTrainedModel, lora: LoraOptions) -> Any:
     except ImportError as error:
         raise ImportError("model.lora needs peft: pip install 'dnafm[train]'") from error
     backbone = [name for name, _ in model.base_model.named_modules()]
-    if not any(name.rsplit(".", 1)[-1] in lora.target_modules for name in backbone):
+    if not any(f".{name}".endswith(f".{target}") for name in backbone for target in lora.target_modules):
         names = sorted({name.rsplit(".", 1)[-1] for name in backbone if name.endswith("_proj")})
         raise ValueError(
             f"model.lora.target_modules is {lora.target_modules}, which no module of the backbone is called; it has "
             f"{', '.join(names)}."
         )
-    heads = [name for name, _ in model.named_children() if name != model.base_model_prefix]
-    adapted = get_peft_model(
-        model,
-        LoraConfig(
-            r=lora.r,
-            lora_alpha=lora.alpha,
-            lora_dropout=lora.dropout,
-            target_modules=list(lora.target_modules),
-            modules_to_save=[name for name in heads if any(True for _ in getattr(model, name).parameters())],
-        ),
+    config = LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # a float will do
+        lora_dropout=lora.dropout,
+        target_modules=list(lora.target_modules),
+        modules_to_save=_head_modules(model),
     )
+    with warnings.catch_warnings():
+        # peft reads a property by a name that newer releases of transformers warn of.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        adapted = get_peft_model(model, config)
     logger.info(f"LoRA of rank {lora.r} adapts {n_adapted_modules(adapted)} modules.")
     return adapted
 
@@ -116,6 +131,23 @@ def add_lora(model: PreTrainedModel, lora: LoraOptions) -> Any:
 def n_adapted_modules(model: torch.nn.Module) -> int:
     """Return how many modules carry low-rank adapters."""
     return sum(hasattr(module, "lora_A") for module in model.modules())
+
+
+def _head_modules(model: PreTrainedModel) -> list[str]:
+    """Return the names of the modules with weights of the head alone; peft would cut a copy of tied ones loose."""
+    if model.base_model is model:
+        return []
+    of_backbone = {id(weight) for weight in model.base_model.parameters()}
+
+    def names_in(module: torch.nn.Module, prefix: str) -> Iterator[str]:
+        for name, child in module.named_children():
+            weights = {id(weight) for weight in child.parameters()}
+            if weights and not weights & of_backbone:
+                yield f"{prefix}{name}"
+            elif child is not model.base_model:
+                yield from names_in(child, f"{prefix}{name}.")
+
+    return list(names_in(model, ""))
 
 
 def _fresh_model(model_class: type[PreTrainedModel], options: ModelOptions, config: DNAFMConfig) -> PreTrainedModel:
@@ -126,23 +158,34 @@ def _fresh_model(model_class: type[PreTrainedModel], options: ModelOptions, conf
 
 
 def _pretrained_model(
-    model_class: type[PreTrainedModel], options: ModelOptions, config: DNAFMConfig
+    model_class: type[PreTrainedModel], options: ModelOptions, config: DNAFMConfig, *, fresh_head: bool
 ) -> PreTrainedModel:
     location = backbone_location(options.backbone)
-    # That the head is fresh goes without saying; what else is missing is checked here.
+    # What is missing is checked here.
     with quiet_transformers(keep_warnings=False):
-        model, report = model_class.from_pretrained(
+        loaded: Any = model_class.from_pretrained(
             location,
             config=config,
             dtype=options.dtype,
             attn_implementation=options.attn_implementation,
-            ignore_mismatched_sizes=DNAFMConfig.from_pretrained(location).num_labels != config.num_labels,
+            ignore_mismatched_sizes=True,
             output_loading_info=True,
             **_quantization(options),
         )
+    model, report = loaded
     prefix = "" if model.base_model is model else f"{model.base_model_prefix}."
-    if lacking := sorted(key for key in report["missing_keys"] if key.startswith(prefix)):
-        raise ValueError(f"{location} lacks weights of the backbone, such as {lacking[0]}. Is it a DNA FM checkpoint?")
+    # Of a mismatched one there are the name and both shapes.
+    lacking = sorted({*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])})
+    if of_backbone := [key for key in lacking if key.startswith(prefix)]:
+        raise ValueError(
+            f"{location} lacks weights of the backbone, such as {of_backbone[0]} in the shape that its config says. "
+            "Is it a DNA FM checkpoint?"
+        )
+    if lacking and not fresh_head:
+        raise ValueError(
+            f"{location} lacks weights of {model_class.__name__}, such as {lacking[0]}: it is a checkpoint of another "
+            "kind. Build a task on it with from_config, and train that."
+        )
     return model
 
 

@@ -65,8 +65,12 @@ def evaluate_rows(
         bf16: whether to compute in bfloat16.
         details: whether the metrics tell classes and outputs apart, too.
         description: of the progress bar.
+
+    Raises:
+        ValueError: a row is empty or longer than the model reads, or labels do not fit it.
     """
-    was_training = task.training
+    task.check_lengths(rows["sequence"])
+    was_training = task.model.training
     task.eval()
     try:
         own = _run(task, rows, max_tokens=max_tokens, bf16=bf16, description=description)
@@ -134,10 +138,15 @@ def _run(task: "Task", rows: Any, *, max_tokens: int | None, bf16: bool, descrip
 def _add(results: _Results, task: "Task", outputs: Tensor, inputs: dict[str, Tensor], rows: Sequence[int]) -> None:
     if "labels" in inputs:
         labels = inputs["labels"].to(outputs.device)
-        n_labels = int(((labels != IGNORED_LABEL) & ~labels.isnan()).sum())
+        n_labels = int(_is_counted(labels, task.config.problem_type).sum())
         results.loss_sum += float(task.loss(outputs, labels)) * n_labels
         results.n_labels += n_labels
     results.outputs.update(zip(rows, task.row_outputs(outputs, inputs), strict=True))
+
+
+def _is_counted(labels: Tensor, problem_type: str | None) -> Tensor:
+    # -100 is a number like any other where numbers are predicted.
+    return ~labels.isnan() if problem_type == "regression" else labels != IGNORED_LABEL
 
 
 def _measured(task: "Task", rows: Any, parts: Sequence[_Results], *, details: bool) -> Evaluation:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import Sampler
@@ -16,9 +17,10 @@ from dnafm.data.grouped_batches import GroupedBatchSampler
 from dnafm.data.task_data import TaskData
 from dnafm.environment import is_bf16_fast
 from dnafm.tasks.evaluating import ROW_COLUMNS, evaluate_rows, token_lengths
+from dnafm.tasks.labels import output_names
 from dnafm.training.checkpointing import checkpoint_to_resume, write_errors_as_os_errors
-from dnafm.training.fine_tuning import FineTuningTrainer, NumberedRows, class_weighted_loss
-from dnafm.training.metric_names import check_metric_name, is_greater_better
+from dnafm.training.fine_tuning import FineTuningTrainer, NumberedRows, class_weighted_loss, regression_loss
+from dnafm.training.metric_names import METRICS_BY_KIND, check_metric_name, is_greater_better
 from dnafm.training.throughput import ThroughputMeter
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ class FitResult:
     Attributes:
         metrics: of the validation split under the weights that were kept; empty without such a split.
         log_history: of the trainer.
-        best_step: whose weights were kept; the last one without a validation split.
+        best_step: whose weights were kept; the last one where none is selected.
         seconds: of the training.
         output_dir: where the checkpoint is.
     """
@@ -84,7 +86,8 @@ def training_arguments(task: "Task", data: TaskData, given: Mapping[str, Any]) -
         given: fields of TrainingArguments; None for the default.
 
     Raises:
-        ValueError: an unknown field, a metric that the task has not, or a field that tasks rely on.
+        ValueError: an unknown field, a metric that the task has not or that the validation split does not define, or
+            a field that tasks rely on.
     """
     asked = {name: value for name, value in given.items() if value is not None}
     if clash := [name for name in _FIXED if asked.get(name, _FIXED[name]) != _FIXED[name]]:
@@ -94,15 +97,40 @@ def training_arguments(task: "Task", data: TaskData, given: Mapping[str, Any]) -
     fields.setdefault("dataloader_pin_memory", torch.cuda.is_available())
     fields.setdefault("bf16", is_bf16_fast(task.device) and task.options.dtype == "float32")
     metric = fields.get("metric_for_best_model") or task.selection_metric
-    names = list(task.config.id2label.values()) if task.needs_labels else []
+    names = output_names(task.config) if task.needs_labels else []
     check_metric_name(metric, task.metric_kind, names=names)
     fields |= {"metric_for_best_model": metric, "greater_is_better": is_greater_better(metric)}
-    if "validation" not in data.splits:
+    if "validation" in data.splits:
+        check_selection_metric(task, data, metric)
+    else:
         fields |= {"eval_strategy": "no", "load_best_model_at_end": False, "metric_for_best_model": None}
     try:
         return TrainingArguments(**fields)
     except TypeError as error:
         raise ValueError(f"trainer: {error}") from error
+
+
+def check_selection_metric(task: "Task", data: TaskData, metric: str) -> None:
+    """Check that a metric is a number on the validation split, for NaN is never the best.
+
+    Which metrics are defined depends on the labels, so that any outputs will do.
+
+    Raises:
+        ValueError: it is not, such as the AUROC of labels that are all of one class.
+    """
+    if not task.needs_labels:
+        return
+    rows = data.splits["validation"]
+    any_output = np.zeros(len(output_names(task.config)))
+    shapes = [(len(text),) * task.n_base_axes + any_output.shape for text in rows["sequence"]]
+    outputs = [np.broadcast_to(any_output, shape) for shape in shapes]
+    name = metric.removeprefix("eval_")
+    found = task.metrics(outputs, list(rows["labels"]), details=_is_detail(task, name))
+    if np.isnan(found.get(name, 0.0)):
+        raise ValueError(
+            f"trainer.metric_for_best_model: {metric!r} is not defined on the validation split: the labels that it is "
+            f"made from are all the same, or none. Choose another metric, such as 'loss', or another validation split."
+        )
 
 
 def default_learning_rate(task: "Task") -> float:
@@ -137,7 +165,7 @@ def fit(
         callbacks: of the trainer.
 
     Raises:
-        ValueError: the data have no training split, or a row is longer than `max_tokens`.
+        ValueError: the data have no training split, or a row is longer than the model reads or than `max_tokens`.
         FileExistsError: the output folder is not empty, and the run is not to be resumed.
     """
     output_dir = Path(str(arguments.output_dir))
@@ -148,14 +176,14 @@ def fit(
     # Take the model's own forward back: Trainer's would go on computing in bfloat16.
     trainer.accelerator.unwrap_model(task.model, keep_fp32_wrapper=False)
     task.eval()
-    metrics = _validation_metrics(task, data, arguments, max_tokens) if arguments.load_best_model_at_end else {}
+    metrics = _validation_metrics(task, data, arguments, max_tokens) if "validation" in data.splits else {}
     if trainer.args.should_save:
         with write_errors_as_os_errors(output_dir):
             task.save_pretrained(output_dir)
     trainer.accelerator.wait_for_everyone()
-    best = trainer.state.best_global_step or trainer.state.global_step
+    best = trainer.state.best_global_step if arguments.load_best_model_at_end else None
     seconds = result.metrics["train_runtime"]
-    return FitResult(metrics, trainer.state.log_history, best, seconds, output_dir)
+    return FitResult(metrics, trainer.state.log_history, best or trainer.state.global_step, seconds, output_dir)
 
 
 def build_trainer(
@@ -171,7 +199,10 @@ def build_trainer(
     if "train" not in data.splits:
         raise ValueError(f"The data have the splits {sorted(data.splits)}; 'train' is needed.")
     rows = data.splits["train"]
+    task.check_lengths(rows["sequence"])
     loss = class_weighted_loss(data.class_weights) if data.class_weights else None
+    if task.config.problem_type == "regression":
+        loss = regression_loss(task.config)
     early_stopping = [EarlyStoppingCallback(patience)] if patience and "validation" in data.splits else []
     return FineTuningTrainer(
         model=task.model,
@@ -215,4 +246,11 @@ def _batch_sampler(
 def _validation_metrics(
     task: "Task", data: TaskData, arguments: TrainingArguments, max_tokens: int | None
 ) -> dict[str, float]:
-    return evaluate_rows(task, data.splits["validation"], max_tokens=max_tokens, bf16=arguments.bf16).metrics
+    details = _is_detail(task, str(arguments.metric_for_best_model).removeprefix("eval_"))
+    rows = data.splits["validation"]
+    return evaluate_rows(task, rows, max_tokens=max_tokens, bf16=arguments.bf16, details=details).metrics
+
+
+def _is_detail(task: "Task", metric: str) -> bool:
+    """Return whether a metric is one of a single class or output."""
+    return metric not in METRICS_BY_KIND[task.metric_kind]

@@ -54,16 +54,18 @@ def predict_chunks(
         rank: this one, from 0.
 
     Raises:
-        ValueError: a row is longer than the model reads.
+        ValueError: a row is empty or longer than the model reads, or a column has the name of a predicted one.
     """
-    was_training = task.training
+    was_training = task.model.training
     task.eval()
     own = rows_of_rank(rows, n_look_ahead=chunk_rows, n_ranks=n_ranks, rank=rank)
     try:
         for number, chunk in enumerate(_chunks(own, chunk_rows)):
+            index = rank + number * n_ranks
+            task.check_lengths([row["sequence"] for row in chunk], first_row=index * chunk_rows)
             outputs = _chunk_outputs(task, chunk, max_tokens=max_tokens, bf16=bf16)
             predictions = task.prediction_columns(outputs, chunk)
-            yield PredictedChunk(rank + number * n_ranks, _input_columns(chunk, predictions) | predictions)
+            yield PredictedChunk(index, _input_columns(chunk, predictions) | predictions)
     finally:
         task.train(was_training)
 

@@ -11,7 +11,15 @@ from dnafm import DNAFMConfig, DNAFMForSequenceClassification
 from dnafm.data.table_options import SequenceClassificationTable, SequenceRegressionTable
 from dnafm.data.task_data import TaskData
 from dnafm.tasks.base import FlatArrays, Task
-from dnafm.tasks.labels import class_ids, label_name_fields, n_outputs_field, softmax
+from dnafm.tasks.labels import (
+    class_ids,
+    label_name_fields,
+    n_outputs_field,
+    n_targets_field,
+    output_names,
+    output_rows,
+    softmax,
+)
 from dnafm.tasks.options import ModelOptions, SequenceClassificationOptions, SequenceRegressionOptions
 from dnafm.tasks.target_scaling import scaled, scaler_fields, unscaled
 from dnafm.training.metrics import classification_report
@@ -54,12 +62,12 @@ class SequenceClassification(Task):
     @property
     def label_names(self) -> list[str]:
         """Names of the classes, by their ids."""
-        return [self.config.id2label[class_id] for class_id in range(self.config.num_labels)]
+        return output_names(self.config)
 
     def collate_labels(self, labels: list[Any], sequences: list[str], width: int) -> Tensor:
         """Return (batch,) int64 class ids, or (batch, n_classes) float32."""
         if self.options.multilabel:
-            return torch.tensor(np.asarray(labels, dtype=np.float32))
+            return torch.tensor(output_rows(labels, self.config))
         return torch.tensor(class_ids(labels, self.config))
 
     def probabilities(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
@@ -108,9 +116,7 @@ class SequenceRegression(Task):
         """Return number and names of the outputs, their mean and deviation, the kind of problem and the pooling."""
         assert isinstance(options, SequenceRegressionOptions)
         names = data.target_names if data else None
-        # A classifier's checkpoint says nothing about the number of outputs.
-        found = len(names) if names else None if config.problem_type == "regression" else options.n_outputs or 1
-        fields = n_outputs_field(options.n_outputs, config, found, option="model.n_outputs")
+        fields = n_targets_field(options.n_outputs, config, len(names) if names else None)
         fields |= {"problem_type": "regression"} | (label_name_fields(names) if names else {})
         fields |= scaler_fields(data.target_scaler) if data else {}
         return fields | ({"classifier_pooling": options.pooling} if options.pooling else {})
@@ -118,7 +124,7 @@ class SequenceRegression(Task):
     @property
     def target_names(self) -> list[str]:
         """Names of the outputs."""
-        return [self.config.id2label[index] for index in range(self.config.num_labels)]
+        return output_names(self.config)
 
     def outputs(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return the predicted numbers in the units of the data."""
@@ -126,7 +132,7 @@ class SequenceRegression(Task):
 
     def collate_labels(self, labels: list[Any], sequences: list[str], width: int) -> Tensor:
         """Return (batch, n_outputs) float32, standardised as the loss wants them."""
-        return scaled(torch.tensor(np.asarray(labels, dtype=np.float32).reshape(len(labels), -1)), self.config)
+        return scaled(torch.tensor(output_rows(labels, self.config)), self.config)
 
     def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Return the mean squared error of standardised outputs."""

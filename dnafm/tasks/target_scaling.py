@@ -25,7 +25,11 @@ def scaled(values: Tensor, config: DNAFMConfig) -> Tensor:
 
 
 def unscaled(values: Tensor, config: DNAFMConfig) -> Tensor:
-    """Bring (..., outputs) standardised numbers back to the units of the data."""
+    """Bring (..., outputs) standardised numbers back to the units of the data, float32.
+
+    In bfloat16 a deviation of 1 would be lost beside a mean of 1000.
+    """
+    values = values.float()
     mean, std = _moments(values, config)
     return values * std + mean
 

@@ -14,9 +14,13 @@ from dnafm.modeling_dnafm import IGNORED_LABEL
 from dnafm.tasks.base import FlatArrays, Task
 from dnafm.tasks.labels import (
     check_base_labels,
+    check_squares,
     class_ids,
     label_name_fields,
     n_outputs_field,
+    n_targets_field,
+    output_names,
+    output_rows,
     padded_labels,
     softmax,
 )
@@ -34,6 +38,8 @@ from dnafm.training.regression_metrics import regression_report
 
 class _TokenTask(Task):
     """What tasks with one output for each token share."""
+
+    n_base_axes = 1
 
     def as_forward_strand(self, outputs: Tensor, input_ids: Tensor) -> Tensor:
         """Bring outputs of the other strand into the order of the tokens of this one."""
@@ -73,7 +79,7 @@ class TokenClassification(_TokenTask):
     @property
     def label_names(self) -> list[str]:
         """Names of the classes, by their ids."""
-        return [self.config.id2label[class_id] for class_id in range(self.config.num_labels)]
+        return output_names(self.config)
 
     def collate_labels(self, labels: list[Any], sequences: list[str], width: int) -> Tensor:
         """Return (batch, width) int64."""
@@ -121,15 +127,14 @@ class TokenRegression(_TokenTask):
         """Return number and names of the tracks, their mean and deviation, and the kind of problem."""
         assert isinstance(options, TokenRegressionOptions)
         names = data.target_names if data else None
-        found = len(names) if names else None if config.problem_type == "regression" else options.n_outputs or 1
-        fields = n_outputs_field(options.n_outputs, config, found, option="model.n_outputs")
+        fields = n_targets_field(options.n_outputs, config, len(names) if names else None)
         fields |= {"problem_type": "regression"} | (label_name_fields(names) if names else {})
         return fields | (scaler_fields(data.target_scaler) if data else {})
 
     @property
     def target_names(self) -> list[str]:
         """Names of the tracks."""
-        return [self.config.id2label[index] for index in range(self.config.num_labels)]
+        return output_names(self.config)
 
     def outputs(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return the predicted numbers in the units of the data."""
@@ -138,7 +143,7 @@ class TokenRegression(_TokenTask):
     def collate_labels(self, labels: list[Any], sequences: list[str], width: int) -> Tensor:
         """Return (batch, width, n_outputs) float32, standardised as the loss wants them."""
         check_base_labels(labels, sequences)
-        rows = [np.asarray(row, dtype=np.float32).reshape(len(row), -1) for row in labels]
+        rows = [output_rows(row, self.config, where=f"Sequence {i}: base") for i, row in enumerate(labels)]
         return scaled(padded_labels(rows, width, fill=float("nan"), dtype=torch.float32), self.config)
 
     def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
@@ -173,6 +178,7 @@ class PairwiseTokenClassification(Task):
     options_type = PairwiseTokenClassificationOptions
     table_type = PairwiseTokenClassificationTable
     model_class = DNAFMForPairwiseTokenClassification
+    n_base_axes = 2
     metric_kind = "classification"
     selection_metric = "mcc"
     options: PairwiseTokenClassificationOptions
@@ -185,7 +191,7 @@ class PairwiseTokenClassification(Task):
     @property
     def label_names(self) -> list[str]:
         """Names of the classes, by their ids."""
-        return [self.config.id2label[class_id] for class_id in range(self.config.num_labels)]
+        return output_names(self.config)
 
     def as_forward_strand(self, outputs: Tensor, input_ids: Tensor) -> Tensor:
         """Bring outputs of the other strand into the order of the tokens of this one, along both axes."""
@@ -198,6 +204,7 @@ class PairwiseTokenClassification(Task):
     def collate_labels(self, labels: list[Any], sequences: list[str], width: int) -> Tensor:
         """Return (batch, width, width) int64."""
         check_base_labels(labels, sequences)
+        check_squares(labels)
         squares = torch.full((len(labels), width, width), IGNORED_LABEL)
         for square, label in zip(squares, labels, strict=True):
             n_bases = len(label)

@@ -1,7 +1,7 @@
 """Tasks whose labels are the sequences themselves, and embeddings, which have none."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -12,12 +12,13 @@ from dnafm.data.collators import MaskedDiffusionCollator, MaskedLanguageModelCol
 from dnafm.data.table_options import UnlabelledTable
 from dnafm.modeling_dnafm import masked_lm_loss, pool
 from dnafm.tasks.base import FlatArrays, Task
-from dnafm.tasks.options import DiffusionOptions, EmbedOptions, MaskedLMOptions
+from dnafm.tasks.options import DiffusionOptions, EmbedOptions, MaskedLMOptions, ModelOptions
 from dnafm.tasks.strands import complement_vocabulary, flip_tokens
 from dnafm.training.masked_evaluation import BASE_IDS, prediction_sums
 
 # Masks of the evaluation are those of one seed, whatever that of the training.
 _EVALUATION_SEED = 0
+_HAS_NO_LABELS = "Embed can be neither trained nor measured: embeddings have no labels. Use predict."
 
 
 class MaskedLM(Task):
@@ -27,7 +28,7 @@ class MaskedLM(Task):
     them. The model returns logits, (batch, length, vocabulary), those of base i at token i + 1.
     """
 
-    options_type = MaskedLMOptions
+    options_type: ClassVar[type[ModelOptions]] = MaskedLMOptions
     table_type = UnlabelledTable
     model_class = DNAFMForMaskedLM
     needs_labels = False
@@ -90,6 +91,11 @@ class MaskedLM(Task):
     def report(self, labels: np.ndarray, scores: np.ndarray, *, details: bool) -> dict[str, float]:
         """Return `nats_per_base` and `accuracy` at the masked bases, over A, C, G and T."""
         nats, n_right, n_masked = scores.astype(np.float64).sum(axis=0)
+        if not n_masked:
+            raise ValueError(
+                f"Of {len(scores)} sequences no base was masked, so that there is nothing to measure. Give more or "
+                "longer sequences with A, C, G and T, or raise model.mlm_probability."
+            )
         return {"nats_per_base": nats / n_masked, "accuracy": n_right / n_masked}
 
     def prediction_columns(self, outputs: Sequence[np.ndarray], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -159,6 +165,14 @@ class Embed(Task):
         """Refuse: embeddings have no labels."""
         raise ValueError("Embed takes no labels.")
 
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse: there is nothing to train by."""
+        raise ValueError(_HAS_NO_LABELS)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse: there is nothing to compare embeddings with."""
+        raise ValueError(_HAS_NO_LABELS)
+
     def row_outputs(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> list[np.ndarray]:
         """Return (hidden,) or (bases, hidden) float32 of each sequence."""
         values = outputs.float().cpu().numpy()
@@ -169,11 +183,11 @@ class Embed(Task):
 
     def flat_arrays(self, outputs: Sequence[np.ndarray], labels: Sequence[Any]) -> FlatArrays:
         """Refuse: there is nothing to compare embeddings with."""
-        raise ValueError("Embed can be neither trained nor measured: embeddings have no labels. Use predict.")
+        raise ValueError(_HAS_NO_LABELS)
 
     def report(self, labels: np.ndarray, scores: np.ndarray, *, details: bool) -> dict[str, float]:
         """Refuse: there is nothing to compare embeddings with."""
-        raise ValueError("Embed can be neither trained nor measured: embeddings have no labels. Use predict.")
+        raise ValueError(_HAS_NO_LABELS)
 
     def prediction_columns(self, outputs: Sequence[np.ndarray], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return `embedding`: a vector, or one vector for each base."""

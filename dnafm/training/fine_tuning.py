@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler
-from transformers import PrinterCallback, TrainerCallback
+from transformers import PreTrainedModel, PrinterCallback, TrainerCallback
 
-from dnafm.modeling_dnafm import IGNORED_LABEL
+from dnafm.configuration_dnafm import DNAFMConfig
+from dnafm.modeling_dnafm import IGNORED_LABEL, supervised_loss
 from dnafm.training.dna_trainer import DNATrainer
 
 # Turns rows into a batch; the second argument is the epoch, on which random changes of the rows may depend.
@@ -86,6 +87,13 @@ class FineTuningTrainer(DNATrainer):
             pin_memory=self.args.dataloader_pin_memory,
         )
 
+    def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> Tensor | int | None:
+        """Count the labels; of numbers those that are not NaN, whatever they are."""
+        if cast(PreTrainedModel, self.model).config.problem_type == "regression":
+            is_unknown = [batch["labels"].isnan() for batch in batch_samples]
+            batch_samples = [{"labels": torch.where(unknown, IGNORED_LABEL, 0)} for unknown in is_unknown]
+        return super()._get_num_items_in_batch(batch_samples, device)
+
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
@@ -114,6 +122,19 @@ def class_weighted_loss(class_weights: Sequence[float]) -> Callable[..., Tensor]
         )
         n_items = (labels != IGNORED_LABEL).sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch
         return total / n_items
+
+    return loss
+
+
+def regression_loss(config: DNAFMConfig) -> Callable[..., Tensor]:
+    """Return a loss for `Trainer(compute_loss_func=...)`: the sum of squared errors over the number of known targets.
+
+    The model's own loss knows the share of NaN in a batch, and not in the other batches of a step.
+    """
+
+    def loss(outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
+        mean = supervised_loss(outputs.logits, labels, config=config)
+        return mean if num_items_in_batch is None else mean * (~labels.isnan()).sum() / num_items_in_batch
 
     return loss
 
