@@ -80,7 +80,8 @@ def run_probe(task: Task, examples: Splits, backbone: Backbone, *, seed: int) ->
 def run_fine_tuning(task: Task, examples: Splits, backbone: Backbone, *, seed: int) -> dict[str, float]:
     """Train all weights, keep the epoch with the lowest validation loss and measure it on the test split."""
     model_class = DNAFMForTokenClassification if task.is_per_base else DNAFMForSequenceClassification
-    model = backbone.build(model_class, seed=seed, id2label=dict(enumerate(task.label_names)))
+    labels = dict(enumerate(task.label_names))
+    model = backbone.build(model_class, seed=seed, id2label=labels, classifier_pooling=task.effort.pooling)
     tokenizer = backbone.tokenizer()
     fine_tune(model, tokenizer, examples, effort=task.effort, seed=seed)
     scores = predict(model.eval(), tokenizer, examples.test)

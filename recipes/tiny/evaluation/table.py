@@ -27,7 +27,8 @@ with fresh weights and the same examples, steps and learning rate; it has not be
   with the states of the two bases beside the boundary in front of it; for Drosophila the state of each base. From
   scratch it reads untrained weights.
 - Fine-tuning: all weights, AdamW, weight decay 0.1, cosine with 10 % warm-up, bf16; the epoch with the lowest
-  validation loss counts.
+  validation loss counts. The head sees the [CLS] token for splice sites and junctions, the mean over the tokens for
+  other sequences.
 - Baselines: logistic regression on one-hot bases (splice sites and junctions), 4-mer counts (coding, upstream), or,
   per base, the one-hot bases within 20 and the 3-mers within 60 counted by phase. On the same examples, and on all;
   per base both draw 10,000 bases, from the same windows and from all. Penalties are chosen on the validation split.
