@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from dnafm.configuration_dnafm import DNAFMConfig
+from dnafm.data.strands import other_strand
 from dnafm.data.table_options import TableOptions
+from dnafm.genomics.sequences import reverse_complement
 from dnafm.modeling_dnafm import supervised_loss
 from dnafm.tasks.building import build_config, build_model, build_tokenizer
 from dnafm.tasks.configuration import as_nested, options_from, read_config
@@ -22,7 +24,6 @@ from dnafm.tasks.evaluating import evaluate_rows
 from dnafm.tasks.fitting import FitResult, fit, training_arguments
 from dnafm.tasks.options import ModelOptions
 from dnafm.tasks.predicting import predict_chunks
-from dnafm.tasks.strands import other_strand, reverse_complement
 from dnafm.tokenization_dnafm import DNAFMTokenizer
 
 if TYPE_CHECKING:

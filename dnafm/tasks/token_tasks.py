@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dnafm import DNAFMConfig, DNAFMForPairwiseTokenClassification, DNAFMForTokenClassification
+from dnafm.data.strands import flip_tokens
 from dnafm.data.table_options import PairwiseTokenClassificationTable, TokenClassificationTable, TokenRegressionTable
 from dnafm.data.task_data import TaskData
 from dnafm.modeling_dnafm import IGNORED_LABEL
@@ -30,7 +31,6 @@ from dnafm.tasks.options import (
     TokenClassificationOptions,
     TokenRegressionOptions,
 )
-from dnafm.tasks.strands import flip_tokens
 from dnafm.tasks.target_scaling import scaled, scaler_fields, unscaled
 from dnafm.training.metrics import classification_report
 from dnafm.training.regression_metrics import regression_report

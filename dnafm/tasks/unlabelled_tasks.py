@@ -9,11 +9,11 @@ from torch import Tensor
 
 from dnafm import DNAFMForMaskedLM, DNAFMModel
 from dnafm.data.collators import MaskedDiffusionCollator, MaskedLanguageModelCollator
+from dnafm.data.strands import complement_vocabulary, flip_tokens
 from dnafm.data.table_options import UnlabelledTable
 from dnafm.modeling_dnafm import masked_lm_loss, pool
 from dnafm.tasks.base import FlatArrays, Task
 from dnafm.tasks.options import DiffusionOptions, EmbedOptions, MaskedLMOptions, ModelOptions
-from dnafm.tasks.strands import complement_vocabulary, flip_tokens
 from dnafm.training.masked_evaluation import BASE_IDS, prediction_sums
 
 # Masks of the evaluation are those of one seed, whatever that of the training.

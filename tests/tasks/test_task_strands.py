@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dnafm.tasks.strands import reverse_complement
+from dnafm.genomics import reverse_complement
 from dnafm.tokenization_dnafm import VOCABULARY
 
 COMPLEMENT = {"A": "T", "C": "G", "G": "C", "T": "A"}

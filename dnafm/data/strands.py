@@ -10,15 +10,6 @@ _COMPLEMENT = list(range(len(VOCABULARY)))
 for _base, _partner in ("AT", "CG", "GC", "TA", "UA"):
     _COMPLEMENT[VOCABULARY.index(_base)] = VOCABULARY.index(_partner)
 
-_LETTERS = "ACGTUNRYSWKMBDHV"
-_PARTNERS = "TGCAANYRSWMKVHDB"
-_TRANSLATION = str.maketrans(_LETTERS + _LETTERS.lower(), _PARTNERS + _PARTNERS.lower())
-
-
-def reverse_complement(sequence: str) -> str:
-    """Return the other strand, 5' to 3', of a sequence in IUPAC letters; the case of each letter is kept."""
-    return sequence.translate(_TRANSLATION)[::-1]
-
 
 def strand_permutation(input_ids: Tensor) -> Tensor:
     """Return where each token goes on the other strand: (batch, length) int64 indices, those of edges their own.

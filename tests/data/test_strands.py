@@ -1,39 +1,19 @@
-"""The other strand of sequences, of batches of ids, and of outputs."""
+"""The other strand of batches of ids, and of outputs."""
 
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dnafm import DNAFMTokenizer
-from dnafm.tasks.strands import (
+from dnafm.data.strands import (
     complement_vocabulary,
     flip_tokens,
     other_strand,
-    reverse_complement,
     strand_permutation,
 )
+from dnafm.genomics import reverse_complement
 
 IUPAC = "ACGTNRYSWKMBDHVacgtn"
-BASES_OF_CODE = {
-    **{base: base for base in "ACGT"},
-    "R": "AG", "Y": "CT", "S": "CG", "W": "AT", "K": "GT", "M": "AC",
-    "B": "CGT", "D": "AGT", "H": "ACT", "V": "ACG", "N": "ACGT",
-}  # fmt: skip
-PARTNER = {"A": "T", "C": "G", "G": "C", "T": "A"}
-
-
-@pytest.mark.parametrize("code", BASES_OF_CODE)
-def test_code_becomes_the_code_of_the_complementary_bases(code):
-    """Each ambiguity code stands for a set of bases, and so does its complement."""
-    expected = "".join(sorted(PARTNER[base] for base in BASES_OF_CODE[code]))
-    assert "".join(sorted(BASES_OF_CODE[reverse_complement(code)])) == expected
-
-
-def test_reverse_complement_reads_the_other_strand_from_its_start():
-    """By hand, with lower case and RNA."""
-    assert reverse_complement("AACgtN") == "NacGTT"
-    assert reverse_complement("ACU") == "AGT"
 
 
 @given(st.lists(st.text(IUPAC, min_size=1, max_size=12), min_size=1, max_size=5), st.sampled_from(["left", "right"]))
