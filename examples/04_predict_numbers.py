@@ -16,8 +16,8 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 from transformers import set_seed
 
-from dnafm.data.splice_junctions import read_splice_junctions
 from dnafm.data import SequenceRegressionTable, load_task_data
+from dnafm.data.splice_junctions import read_splice_junctions
 from dnafm.reports.metric_tables import format_metrics
 from dnafm.tasks import SequenceRegression
 

@@ -16,8 +16,8 @@ from tempfile import TemporaryDirectory
 
 from transformers import set_seed
 
-from dnafm.data.splice_junctions import read_splice_junctions
 from dnafm.data import TokenClassificationTable, load_task_data
+from dnafm.data.splice_junctions import read_splice_junctions
 from dnafm.reports.metric_tables import format_metrics
 from dnafm.tasks import TokenClassification
 
