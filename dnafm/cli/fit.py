@@ -1,5 +1,6 @@
 """`dnafm fit`: fine-tune a task on labelled sequences, with cross-validation if asked for."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -51,7 +52,7 @@ def run(args: Namespace) -> None:
         if args.dry_run:
             rehearse(fit_run)
             return
-        result = run_fit(fit_run, callbacks=_callbacks(fit_run.arguments.metric_for_best_model))
+        result = run_fit(fit_run, callbacks=_callbacks(fit_run))
         _print_result(fit_run, result)
 
 
@@ -59,36 +60,44 @@ def _cross_validate(settings: Any, *, dry_run: bool) -> None:
     from dnafm.cli.task_reports import print_first_rank, print_plan
     from dnafm.reports.metric_tables import fold_columns, format_folds, write_metrics_table
     from dnafm.tasks.dry_run import rehearse
+    from dnafm.tasks.evaluating import rank_and_ranks
     from dnafm.tasks.runs import cross_validate, prepare
+
+    def announce(fit_run: Any) -> None:
+        print_first_rank(f"Fold {fit_run.settings.data.fold}")
+        print_plan(fit_run)
 
     if dry_run:
         fit_run = prepare(settings.of_fold(0))
         print_plan(fit_run)
         rehearse(fit_run)
         return
-    metric = settings.trainer.get("metric_for_best_model")
     folds: dict[str, Mapping[str, float]] = {}
-    for fold, metrics in cross_validate(settings, announce=print_plan, callbacks=lambda: _callbacks(metric)):
+    for fold, metrics in cross_validate(settings, announce=announce, callbacks=_callbacks):
         folds[f"fold {fold}"] = metrics
         first = ", ".join(f"{name} {value:.4f}" for name, value in islice(metrics.items(), _SHOWN_METRICS))
-        print_first_rank(f"Fold {fold} on its test split: {first}")
-    write_metrics_table(settings.output_dir / "folds.tsv", fold_columns(folds))
-    print_first_rank(f"\n{format_folds(folds)}\n\nSaved in {settings.output_dir}, a folder for each fold.")
+        print_first_rank(f"Fold {fold} on its test split: {first}\n")
+    if rank_and_ranks()[0] == 0:
+        write_metrics_table(settings.output_dir / "folds.tsv", fold_columns(folds))
+    print_first_rank(f"{format_folds(folds)}\n\nSaved in {settings.output_dir}, a folder for each fold.")
 
 
-def _callbacks(metric: str | None) -> Sequence[TrainerCallback]:
+def _callbacks(fit_run: Any) -> Sequence[TrainerCallback]:
     from dnafm.cli.task_reports import describe_entry
     from dnafm.training.progress import LogLines, ProgressBar
 
-    return [ProgressBar(), LogLines(describe_entry(metric))]
+    return [ProgressBar(), LogLines(describe_entry(fit_run.arguments.metric_for_best_model))]
 
 
 def _print_result(fit_run: Any, result: Any) -> None:
     from dnafm.cli.task_reports import print_first_rank, save_training_curve
     from dnafm.reports.metric_tables import format_metrics
+    from dnafm.tasks.runs import CONFIG_NAME
 
     save_training_curve(fit_run, result)
     print_first_rank(f"Trained for {result.seconds:.0f} s; kept the weights of step {result.best_step}.")
     if result.metrics:
         print_first_rank(f"\n{format_metrics({'validation': result.metrics})}")
-    print_first_rank(f"\nSaved in {result.output_dir}. Next: dnafm test --config {result.output_dir}/config.yaml")
+    config = shlex.quote(str(result.output_dir / CONFIG_NAME))
+    command = f"test --config {config}" if "test" in fit_run.data.splits else f"predict --config {config} --output ..."
+    print_first_rank(f"\nSaved in {result.output_dir}. Next: dnafm {command}")

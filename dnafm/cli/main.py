@@ -19,6 +19,7 @@ COMMANDS = {
     "test": ("dnafm.cli.test", "measure a fitted model on its test split"),
     "predict": ("dnafm.cli.predict", "a table of predictions, or of embeddings, for the rows of a file"),
     "pretrain": ("dnafm.cli.pretrain", "masked language modelling on FASTA files, on one CPU or on a cluster"),
+    "completion": ("dnafm.cli.completion", "a script that completes commands and options in bash or zsh"),
     "doctor": ("dnafm.cli.doctor", "show what this machine offers and which kernels would run"),
 }
 # What a user can put right; anything else is a bug of ours and keeps its traceback.
@@ -38,8 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except USER_ERRORS as error:
         if "--debug" in argv:
             raise
-        message = " ".join(str(error).split()) or type(error).__name__
-        print(f"dnafm: error: {message}", file=sys.stderr)
+        print(f"dnafm: error: {_one_line(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("dnafm: interrupted", file=sys.stderr)
@@ -92,6 +92,12 @@ def _parse_with_config(module: ModuleType, command: str, argv: Sequence[str]) ->
     parser = module.build_parser(f"dnafm {command}")
     parser.add_argument("--debug", action="store_true", help=DEBUG_HELP)
     return parser.parse_args(argv[place + 1 :])
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}."
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _overview() -> str:

@@ -37,7 +37,8 @@ def build_measure_parser(prog: str, command: str, split: str) -> TaskParser:
 def measure(args: Namespace, split: str) -> None:
     """Measure the split, print the table and write it."""
     from dnafm.cli.task_reports import print_first_rank, print_notes
-    from dnafm.tasks.runs import evaluate_split, load_fitted, load_fitted_data
+    from dnafm.tasks.fitted import load_fitted, load_fitted_data
+    from dnafm.tasks.runs import evaluate_split
 
     settings = settings_of(args)
     with distributed_run(), quiet_transformers(keep_warnings=True):

@@ -46,16 +46,28 @@ def build_parser(prog: str) -> TaskParser:
 def run(args: Namespace) -> None:
     """Predict as the arguments say."""
     from dnafm.cli.task_reports import print_first_rank
-    from dnafm.tasks.runs import build_untrained, load_fitted, predict_to_file
+    from dnafm.tasks.fitted import build_untrained, load_fitted, predict_to_file
 
-    settings = settings_of(args)
+    output, settings = Path(args.output), settings_of(args)
+    _check_output(output, overwrite=args.overwrite)
     with distributed_run(), quiet_transformers(keep_warnings=True):
         if settings.task in ("Embed", "MaskedLM") and args.checkpoint is None:
             task, arguments = build_untrained(settings)
         else:
             task, arguments = load_fitted(settings, args.checkpoint)
-        output = Path(args.output)
         n_rows = predict_to_file(
             task, settings, output, split=args.split, bf16=arguments.bf16, overwrite=args.overwrite
         )
         print_first_rank(f"{n_rows:,} rows written to {output}.")
+
+
+def _check_output(path: Path, *, overwrite: bool) -> None:
+    """Check the table's path before weights are loaded for nothing."""
+    from dnafm.data.prediction_tables import EXTENSIONS
+
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists. Write to another file, or replace it by --overwrite.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"The folder {path.parent} does not exist. Make it, or write to another one.")
+    if not path.name.endswith(EXTENSIONS):
+        raise ValueError(f"--output {path}: the extension says the format; it is one of {', '.join(EXTENSIONS)}.")

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dnafm.training.progress import quiet_transformers
 
 if TYPE_CHECKING:
     from dnafm.training.baselines import LogisticRegressionBaseline
@@ -58,6 +57,7 @@ def run(args: argparse.Namespace) -> None:
     """Run the steps of `dnafm.training.quickstart` and print what comes out of each."""
     from dnafm.training import quickstart
     from dnafm.training.baselines import fit_logistic_regression
+    from dnafm.training.progress import quiet_transformers
 
     fields = quickstart.QuickstartSettings.__dataclass_fields__
     settings = quickstart.QuickstartSettings(**{name: getattr(args, name) for name in fields})

@@ -1,11 +1,16 @@
 """The options of fit, validate, test and predict: a task by name, its options by dotted keys, files of both."""
 
 import difflib
+import inspect
+import json
+import re
 import sys
-from argparse import RawDescriptionHelpFormatter
+import textwrap
+from argparse import SUPPRESS, RawDescriptionHelpFormatter
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
-from typing import Any
+from itertools import pairwise
+from typing import Any, NoReturn
 
 try:
     from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
@@ -14,13 +19,14 @@ except ImportError as error:
 
 from transformers import TrainingArguments
 
+from dnafm.cli.option_errors import readable_error, suggestion, unknown_key
 from dnafm.tasks import TASKS
 from dnafm.tasks.configuration import options_from, read_config
 from dnafm.tasks.fitting import TRAINING_DEFAULTS
 from dnafm.tasks.runs import RunSettings
 
 DEFAULT_TASK = "SequenceClassification"
-# Their defaults depend on what is trained, or on the machine.
+# Their defaults depend on what is trained, or on the machine, or their values mean more here.
 _CHOSEN_LATER = {
     "learning_rate": (
         float,
@@ -30,8 +36,19 @@ _CHOSEN_LATER = {
     "bf16": (bool, "Compute in bfloat16, with weights in float32. By default where the device is fast at it."),
     "use_cpu": (bool, "Use the CPU. By default where there is nothing else."),
     "dataloader_pin_memory": (bool, "Pin the memory of batches. By default where there is a GPU."),
+    "resume_from_checkpoint": (
+        str | bool,
+        "true to go on with the run in the output folder, from its last whole checkpoint if there is one; or the "
+        "folder of a checkpoint.",
+    ),
 }
 _SECTIONS = ("model", "data")
+# jsonargparse takes a file for each of them; here there is --config for that.
+_GROUPS = ("model", "model.lora", "data", "trainer")
+# What makes up the settings of a run, which all commands about tasks have; the rest is about one call.
+_SETTINGS = ("model", "data", "trainer", "early_stopping_patience")
+# The widest line of the help that is not wrapped by its formatter.
+_HELP_WIDTH = 119
 
 
 class _HelpFormatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):
@@ -42,26 +59,30 @@ class TaskParser(ArgumentParser):
     """A parser whose options are those of the task that the arguments name.
 
     `--model NAME` and `--data NAME` stand for `--model.name NAME` and `--data.name NAME`; a `--config` file may have
-    them as `name`, as `class_path`, or in place of the section.
+    them as `name`, as `class_path`, or in place of the section. Options count more than files, wherever they stand.
     """
 
     def parse_args(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Namespace:  # type: ignore[override]
         """Parse, after the options of the named task have been added."""
-        words = _with_dotted_names(list(sys.argv[1:] if args is None else args))
-        words, names = _read_config_files(words)
-        task = names.get("model", DEFAULT_TASK)
-        self._add_task_options(task, names.get("data", task))
-        return super().parse_args(words, *rest, **options)
+        paths, words = _config_paths(_with_dotted_names(list(sys.argv[1:] if args is None else args)))
+        configs = [read_config(path) for path in paths]
+        task = _named("model", words, configs) or DEFAULT_TASK
+        self.add_task_options(task, _named("data", words, configs) or task)
+        for path, config in zip(paths, configs, strict=True):
+            self._check_keys(path, config)
+        read = [f"--config={json.dumps(config)}" for config in configs]
+        return super().parse_args([*read, *words], *rest, **options)
 
-    def error(self, message: str, ex: Exception | None = None) -> Any:
-        """Exit with one line, which suggests the nearest option where one is unknown."""
-        super().error(_with_suggestion(message, self._option_string_actions), ex)
+    def add_task_options(self, task: str, data: str) -> None:
+        """Add the options of a task and of its data.
 
-    def _add_task_options(self, task: str, data: str) -> None:
+        Raises:
+            ValueError: there is no such task, or the data are those of another one.
+        """
         task_type = _task_type(task, "model")
         table_type = _task_type(data, "data").table_type
         if table_type is not task_type.table_type:
-            raise ValueError(f"--data {data} are no data for --model {task}; --data {task} is meant.")
+            raise ValueError(f"--data {data} is not what --model {task} is trained on; take --data {task}.")
         self.add_argument("--model.name", default=task, choices=list(TASKS), help="Task; --model NAME is the same.")
         self.add_class_arguments(task_type.options_type, "model")
         self.add_argument("--data.name", default=data, choices=list(TASKS), help="Kind of data; that of the task.")
@@ -70,15 +91,41 @@ class TaskParser(ArgumentParser):
         for name, (value_type, text) in _CHOSEN_LATER.items():
             self.add_argument(f"--trainer.{name}", type=value_type | None, default=None, help=text)
         self.set_defaults({f"trainer.{name}": value for name, value in TRAINING_DEFAULTS.items()})
+        for name in _GROUPS:
+            self._option_string_actions.pop(f"--{name}").help = SUPPRESS
+        for name, text in _texts_of_training_arguments().items():
+            if (action := self._option_string_actions.get(f"--trainer.{name}")) and not action.help:
+                action.help = text
+
+    def dump(self, cfg: Namespace, *rest: Any, **options: Any) -> str:  # type: ignore[override]
+        """Return the settings as YAML, which is what `--print_config` prints."""
+        settings = cfg.clone()
+        for name in [key for key in vars(cfg) if key not in _SETTINGS]:
+            settings.pop(name)
+        return super().dump(settings, *rest, **options)
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Exit with one line, which suggests the nearest option where one is unknown."""
+        self.exit(2, f"dnafm: error: {readable_error(message, self._option_string_actions)}\n")
+
+    def _check_keys(self, path: str, config: Mapping[str, Any]) -> None:
+        known = self._option_string_actions
+        key = unknown_key(config, known, _GROUPS)
+        if key is not None:
+            names = [option.removeprefix("--") for option in known]
+            self.error(f"{path}: {key} is no option; {suggestion(key, names)}")
 
 
 def build_task_parser(prog: str, description: str) -> TaskParser:
     """Return the parser of a command about a task; the caller adds the command's own options."""
+    tasks = (
+        f"The tasks (NAME) are {', '.join(TASKS)}. The options below are those of --model {DEFAULT_TASK}, or of the "
+        "task that is named before --help."
+    )
     parser = TaskParser(
         prog=prog,
         usage="%(prog)s --model NAME [--model.OPTION ...] [--data.OPTION ...] [--trainer.OPTION ...] [options]",
-        description=f"{description}\n\nThe tasks (NAME) are {', '.join(TASKS)}.\nThe options below are those of "
-        "--model " + DEFAULT_TASK + ", or of the task that is named before --help.",
+        description=f"{description}\n\n{textwrap.fill(tasks, _HELP_WIDTH)}",
         formatter_class=_HelpFormatter,
         allow_abbrev=False,
     )
@@ -121,6 +168,14 @@ def _set_by_user(trainer: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _texts_of_training_arguments() -> dict[str, str]:
+    """Return the first sentence about each field, from a docstring in a style that jsonargparse does not read."""
+    entries = re.findall(r"^    (\w+) ?\(.*\):\n((?: {8}.*\n)+)", inspect.getdoc(TrainingArguments) or "", re.M)
+    plain = {name: " ".join(re.sub(r"[`*]", "", text).split()) for name, text in entries}
+    first = {name: re.split(r"\.\s(?=[A-Z])", text)[0].removesuffix(".") for name, text in plain.items()}
+    return {name: sentence.replace("%", "%%") + "." for name, sentence in first.items()}
+
+
 def _with_dotted_names(words: list[str]) -> list[str]:
     """Write `--model NAME` as `--model.name NAME`."""
     dotted = []
@@ -132,32 +187,26 @@ def _with_dotted_names(words: list[str]) -> list[str]:
     return dotted
 
 
-def _read_config_files(words: list[str]) -> tuple[list[str], dict[str, str]]:
-    """Put what YAML files say in their place, in our own form, and return the names that count in the end."""
-    read, names = [], {}
-    for i, word in enumerate(words):
+def _config_paths(words: list[str]) -> tuple[list[str], list[str]]:
+    """Return the files that `--config` names, and the other words."""
+    paths, others, rest = [], [], iter(words)
+    for word in rest:
         option, _, value = word.partition("=")
-        if i and words[i - 1] == "--config":
-            config = read_config(word)
-            read.append(_as_json(config))
-        elif option == "--config" and value:
-            config = read_config(value)
-            read.append(f"--config={_as_json(config)}")
+        if option == "--config" and (path := value or next(rest, "")):
+            paths.append(path)
         else:
-            config = {}
-            read.append(word)
-        for section in _SECTIONS:
-            if "name" in config.get(section, {}):
-                names[section] = config[section]["name"]
-            if option == f"--{section}.name":
-                names[section] = value or "".join(words[i + 1 : i + 2])
-    return read, names
+            others.append(word)
+    return paths, others
 
 
-def _as_json(config: Mapping[str, Any]) -> str:
-    import json
-
-    return json.dumps(config)
+def _named(section: str, words: list[str], configs: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the name that a section has in the end: from the last option, or else from the last file with one."""
+    names = [config[section]["name"] for config in configs if "name" in config.get(section, {})]
+    for word, after in pairwise([*words, ""]):
+        option, _, value = word.partition("=")
+        if option == f"--{section}.name":
+            names.append(value or after)
+    return names[-1] if names else None
 
 
 def _task_type(name: str, section: str) -> Any:
@@ -166,12 +215,3 @@ def _task_type(name: str, section: str) -> Any:
         hint = f"did you mean {nearest[0]}?" if nearest else f"the tasks are {', '.join(TASKS)}."
         raise ValueError(f"--{section} {name!r} is no task; {hint}")
     return TASKS[name]
-
-
-def _with_suggestion(message: str, known: Mapping[str, Any]) -> str:
-    marker = "unrecognized arguments: "
-    if marker not in message:
-        return message
-    option = message.split(marker, 1)[1].split("=")[0].split()[0]
-    nearest = difflib.get_close_matches(option, known, n=1)
-    return f"{message}; did you mean {nearest[0]}?" if nearest else message

@@ -50,8 +50,9 @@ def print_plan(run: Run) -> None:
     if run.data.label_names:
         print_first_rank(f"  classes    {', '.join(run.data.label_names)}")
     print_notes(run.data)
+    steps = "1 step" if plan.n_steps == 1 else f"{plan.n_steps:,} steps"
     print_first_rank(
-        f"  schedule   {plan.n_steps:,} steps of about {plan.rows_per_step:,.0f} rows, learning rate "
+        f"  schedule   {steps} of about {plan.rows_per_step:,.0f} rows, learning rate "
         f"{run.arguments.learning_rate:g}; best by {run.arguments.metric_for_best_model or 'the last step'}"
     )
 
@@ -91,19 +92,22 @@ def wants_plots(asked: bool | None) -> bool:
     return find_spec("matplotlib") is not None if asked is None else asked
 
 
-def save_plots(task: Task, evaluation: Evaluation, folder: Path) -> list[Path]:
-    """Draw the plots of a split that suit the task, and return their files."""
+def save_plots(task: Any, evaluation: Evaluation, folder: Path) -> list[Path]:
+    """Draw the plots of a split that suit the task, a `Task`, and return their files."""
     flat = task.flat_arrays(evaluation.outputs, evaluation.labels)
     if task.metric_kind == "classification":
-        return _save_classification_plots(flat.labels, flat.scores, task.label_names, folder)  # type: ignore[attr-defined]
+        return _save_classification_plots(flat.labels, flat.scores, task.label_names, folder)
+    if task.metric_kind == "multilabel":
+        return _save_multilabel_plots(flat.labels, flat.scores, task.label_names, folder)
     if task.metric_kind == "regression":
-        return _save_regression_plots(flat.labels, flat.scores, task.target_names, folder)  # type: ignore[attr-defined]
+        return _save_regression_plots(flat.labels, flat.scores, task.target_names, folder)
     return []
 
 
 def save_training_curve(run: Run, result: FitResult) -> None:
     """Draw loss and metric against the step, where matplotlib is installed."""
-    if rank_and_ranks()[0] or not wants_plots(None) or not any("loss" in entry for entry in result.log_history):
+    has_loss = any("loss" in entry or "eval_loss" in entry for entry in result.log_history)
+    if rank_and_ranks()[0] or not wants_plots(None) or not has_loss:
         return
     from dnafm.reports.plots import plot_training_curve
 
@@ -127,6 +131,19 @@ def _save_classification_plots(
         paths.append(folder / "roc_pr.png")
         plot_roc_pr(curves, paths[-1])
     return paths
+
+
+def _save_multilabel_plots(
+    labels: np.ndarray, probabilities: np.ndarray, names: list[str], folder: Path
+) -> list[Path]:
+    from dnafm.reports.plots import plot_roc_pr
+    from dnafm.training.multilabel_metrics import curves_per_label
+
+    curves = curves_per_label(labels, probabilities, label_names=names)
+    if not curves:
+        return []
+    plot_roc_pr(curves, folder / "roc_pr.png")
+    return [folder / "roc_pr.png"]
 
 
 def _save_regression_plots(targets: np.ndarray, values: np.ndarray, names: list[str], folder: Path) -> list[Path]:

@@ -1,7 +1,9 @@
 """What a training will take, by counting, and one batch of it."""
 
+import copy
 import math
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 
 import torch
 from tqdm import tqdm
@@ -13,7 +15,6 @@ from dnafm.tasks.runs import Run
 from dnafm.training.accounting import activation_bytes
 
 _ADAMW_BYTES = 8  # two moments in float32
-_GIB = 2**30
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,12 @@ def plan_of(run: Run) -> Plan:
 
 def rehearse(run: Run) -> None:
     """Run forward and backward on the first batch of the training, and print what it came to; nothing is written."""
-    trainer = build_trainer(run.task, run.data, run.arguments, max_tokens=run.settings.data.max_tokens_per_batch)
-    batch = next(iter(trainer.get_train_dataloader()))
+    with TemporaryDirectory() as folder:
+        # The trainer makes its output folder, which is not to be there when the training itself comes.
+        arguments = copy.copy(run.arguments)
+        arguments.output_dir = folder
+        trainer = build_trainer(run.task, run.data, arguments, max_tokens=run.settings.data.max_tokens_per_batch)
+        batch = next(iter(trainer.get_train_dataloader()))
     run.task.train()
     # As in training: what a batch holds besides the model's inputs, the trainer takes.
     batch = {name: value.to(run.arguments.device) for name, value in batch.items()}
@@ -101,13 +106,18 @@ def rehearse(run: Run) -> None:
     run.task.zero_grad()
     run.task.eval()
     if rank_and_ranks()[0] == 0:
-        plan = plan_of(run)
-        tqdm.write(
-            f"  memory     about {plan.memory_bytes / _GIB:.2f} GiB for each process without sharding: weights "
-            f"{plan.weight_bytes / _GIB:.2f}, gradients and AdamW {plan.gradient_bytes / _GIB:.2f}, activations of "
-            f"the largest batch {plan.activation_bytes / _GIB:.2f}"
-        )
+        tqdm.write(f"  memory     {_memory_line(plan_of(run))}")
         tqdm.write(
             f"  dry run    one batch of {n_rows:,} rows and {n_tokens:,} tokens went forward and backward, "
             f"loss {loss.item():.4f}; nothing was trained or written"
         )
+
+
+def _memory_line(plan: Plan) -> str:
+    unit, size, digits = ("GiB", 2**30, 2) if plan.memory_bytes >= 2**30 else ("MiB", 2**20, 1)
+    parts = (plan.memory_bytes, plan.weight_bytes, plan.gradient_bytes, plan.activation_bytes)
+    total, weights, gradients, activations = (f"{part / size:.{digits}f}" for part in parts)
+    return (
+        f"about {total} {unit} for each process without sharding: weights {weights}, gradients and AdamW {gradients}, "
+        f"activations of the largest batch {activations}"
+    )

@@ -1,5 +1,6 @@
 """Training a task on `transformers.Trainer`: arguments, the trainer, and what is left in the output folder."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -95,7 +96,9 @@ def training_arguments(task: "Task", data: TaskData, given: Mapping[str, Any]) -
     fields = {**TRAINING_DEFAULTS, "learning_rate": default_learning_rate(task), **asked, **_FIXED}
     fields.setdefault("use_cpu", not torch.accelerator.is_available())
     fields.setdefault("dataloader_pin_memory", torch.cuda.is_available())
-    fields.setdefault("bf16", is_bf16_fast(task.device) and task.options.dtype == "float32")
+    # The task moves to the trainer's device later.
+    device = TrainingArguments(output_dir=fields["output_dir"], use_cpu=fields["use_cpu"]).device
+    fields.setdefault("bf16", is_bf16_fast(device) and task.options.dtype == "float32")
     metric = fields.get("metric_for_best_model") or task.selection_metric
     names = output_names(task.config) if task.needs_labels else []
     check_metric_name(metric, task.metric_kind, names=names)
@@ -198,6 +201,9 @@ def build_trainer(
     """Return the trainer of a task."""
     if "train" not in data.splits:
         raise ValueError(f"The data have the splits {sorted(data.splits)}; 'train' is needed.")
+    keep, arguments = arguments.save_total_limit or 10**9, copy.copy(arguments)
+    # The trainer removes old checkpoints itself; transformers would remove the last one, too, where another is best.
+    arguments.save_total_limit = None
     rows = data.splits["train"]
     task.check_lengths(rows["sequence"])
     loss = class_weighted_loss(data.class_weights) if data.class_weights else None
@@ -215,7 +221,7 @@ def build_trainer(
         evaluate_task=partial(_validation_metrics, task, data, arguments, max_tokens),
         compute_loss_func=loss,
         meter=ThroughputMeter(),
-        keep_checkpoints=arguments.save_total_limit or 10**9,
+        keep_checkpoints=keep,
         callbacks=[*callbacks, *early_stopping],
     )
 

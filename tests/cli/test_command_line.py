@@ -62,7 +62,7 @@ def test_wrong_usage_leaves_the_process_with_code_2():
     ("arguments", "message"),
     [
         pytest.param(["quikstart"], "unknown command 'quikstart'; did you mean 'quickstart'?", id="misspelt"),
-        pytest.param(["xyz"], "unknown command 'xyz'; the commands are quickstart, pretrain", id="no such command"),
+        pytest.param(["xyz"], "unknown command 'xyz'; the commands are quickstart, fit, ", id="no such command"),
         pytest.param(["quickstart", "--epochs", "0"], "argument --epochs: 0 is not greater than 0", id="value"),
         pytest.param(["quickstart", "--batch_size", "1.5"], "invalid int value: '1.5'", id="type"),
         pytest.param(["quickstart", "--epochs", "1", "--max_steps", "2"], "not allowed with argument", id="both"),

@@ -1,0 +1,84 @@
+"""Two CPU ranks of the commands do what one does."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("jsonargparse")
+
+# torchrun names a port that nobody waits on in the meantime.
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+
+
+def on_two_ranks(*words) -> str:
+    """Run the command on two ranks, and return what it printed."""
+    command = [*TORCHRUN, "--module", "dnafm", *map(str, words)]
+    result = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def options(tiny_options):
+    """Without the size of a batch and the output folder."""
+    short = ["--trainer.num_train_epochs", "3", "--trainer.logging_steps", "1"]
+    return [*tiny_options, *short, "--data.path", "table.tsv"]
+
+
+@pytest.fixture(scope="module")
+def two(shared_workplace, options):
+    """A model fitted on two ranks, eight rows on each, and what was printed."""
+    output = on_two_ranks(
+        "fit", *options, "--trainer.per_device_train_batch_size", 8, "--trainer.output_dir", "runs/two"
+    )
+    return shared_workplace / "runs" / "two", output
+
+
+def losses(folder) -> list[float]:
+    history = json.loads((folder / "metrics.json").read_text())["log_history"]
+    return [entry[name] for entry in history for name in ("loss", "eval_loss") if name in entry]
+
+
+@pytest.mark.slow
+def test_fit_follows_the_curve_of_one_rank(two, shared_workplace, dnafm, options):
+    """With the same global batch; and the first rank alone prints."""
+    folder, output = two
+    words = ["--trainer.per_device_train_batch_size", 16, "--trainer.output_dir", "runs/one"]
+    code, alone, _ = dnafm("fit", *options, *words)
+    assert code == 0
+    assert losses(folder) == pytest.approx(losses(shared_workplace / "runs" / "one"), abs=1e-4)
+    shape = [line.split()[:2] for line in alone.splitlines()]
+    assert [line.split()[:2] for line in output.splitlines()][: len(shape) - 3] == shape[:-3]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("extension", ["tsv", "parquet"])
+def test_predictions_are_those_of_one_rank(two, shared_workplace, dnafm, extension):
+    """Byte for byte, in a file of as many chunks as ranks and more, with no part left."""
+    folder, _ = two
+    rows = [line.split("\t")[1] for line in (shared_workplace / "table.tsv").read_text().splitlines()[1:]]
+    many = "".join(f"{rows[i % 60][: 10 + i % 50]}\n" for i in range(9_000))
+    (shared_workplace / "many.csv").write_text(f"sequence\n{many}")
+    words = ["predict", "--config", folder / "config.yaml", "--data.path", "many.csv", "--output"]
+    assert dnafm(*words, f"one.{extension}")[:2] == (0, f"9,000 rows written to one.{extension}.\n")
+    assert "9,000 rows written" in on_two_ranks(*words, f"two.{extension}")
+    assert (shared_workplace / f"two.{extension}").read_bytes() == (shared_workplace / f"one.{extension}").read_bytes()
+    assert not list(shared_workplace.glob("two.*.part*"))
+
+
+@pytest.mark.slow
+def test_metrics_are_those_of_one_rank(two, dnafm, read_metrics):
+    """Of the test split, to rounding of the loss, with the same intervals."""
+    folder, _ = two
+    words = ["test", "--config", folder / "config.yaml", "--resamples", 50, "--plots", "false"]
+    on_two_ranks(*words)
+    found = read_metrics(folder / "test" / "metrics.json")
+    assert dnafm(*words)[0] == 0
+    expected = read_metrics(folder / "test" / "metrics.json")
+    assert found["metrics"] == pytest.approx(expected["metrics"], rel=1e-6)
+    assert {name: pytest.approx(limits, rel=1e-6) for name, limits in found["intervals"].items()} == expected[
+        "intervals"
+    ]
