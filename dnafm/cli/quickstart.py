@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-
 if TYPE_CHECKING:
     from dnafm.training.baselines import LogisticRegressionBaseline
     from dnafm.training.quickstart import Prediction, QuickstartJob
