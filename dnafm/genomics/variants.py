@@ -188,8 +188,9 @@ def _checked_allele(allele: str) -> str:
 
 def _mismatch(variant: Variant, reference: ReferenceGenome) -> str | None:
     name = reference.resolve(variant.contig)
+    length_bp = reference.contig_lengths[name]
     place = f"{variant.contig}:{variant.start_bp + 1}"
-    if not 0 <= variant.start_bp < variant.end_bp <= (length_bp := reference.contig_lengths[name]):
+    if not 0 <= variant.start_bp < variant.end_bp <= length_bp:
         return (
             f"REF {variant.reference_allele!r} at {place} passes an end of {name}, which has {length_bp} bases. Are "
             "the VCF and the FASTA of the same assembly?"

@@ -111,6 +111,8 @@ def test_reference_alleles_are_checked_against_the_genome(write):
             check_reference(wrong, genome)
         with pytest.raises(ValueError, match=r"^REF 'CA' at c:6 passes an end of c, which has 6"):
             check_reference(Variant("c", 5, "CA", ("C",)), genome)
+        with pytest.raises(ValueError, match=r"^REF 'N' at c:0 passes an end of c, which has 6"):
+            check_reference(Variant("c", -1, "N", ("A",)), genome)
         with pytest.raises(ValueError, match="no contig 'd'"):
             check_reference(parse_variant_text("d:6:C:T"), genome)
 
