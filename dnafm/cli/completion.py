@@ -27,6 +27,10 @@ _FILES = {
     "--data.path",
     "--data.labels",
     "--checkpoint",
+    "--vcf",
+    "--variants",
+    "--fasta",
+    "--regions",
     "--trainer.output_dir",
 }
 

@@ -1,0 +1,1 @@
+"""Questions to a DNA foundation model without training it, one module each."""

@@ -1,0 +1,158 @@
+"""What a masked language model says about bases: probabilities over A, C, G and T, of one strand or both."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dnafm import DNAFMForMaskedLM, DNAFMTokenizer
+from dnafm.data.batching import look_ahead_batches, restore_order
+from dnafm.data.strands import complement_vocabulary, flip_tokens, other_strand, strand_permutation
+from dnafm.tokenization_dnafm import VOCABULARY
+
+Strand = Literal["forward", "reverse", "both"]
+STRANDS = ("forward", "reverse", "both")
+BASES = "ACGT"
+BASE_IDS = [VOCABULARY.index(base) for base in BASES]
+# Sequences that are read ahead and sorted by length.
+_LOOK_AHEAD = 1024
+
+
+@dataclass(frozen=True)
+class MaskedRequest:
+    """Positions of a window to be masked one at a time.
+
+    Attributes:
+        window: bases.
+        positions: indices of bases in it, from 0.
+    """
+
+    window: str
+    positions: Sequence[int]
+
+
+@dataclass(frozen=True)
+class BasePredictor:
+    """A masked language model that is asked about bases.
+
+    Log-probabilities are natural logarithms, normalised over A, C, G and T. With `strand="both"` those of the two
+    strands are averaged and normalised again, so log-likelihood ratios are the mean of both strands'.
+
+    Args:
+        model: in evaluation mode, on its device.
+        tokenizer: of the checkpoint.
+        strand: which one the model reads; results are always those of the forward strand's bases.
+        max_tokens: most tokens of a batch; a longer window is a batch alone.
+        bf16: compute in bfloat16.
+
+    Raises:
+        ValueError: there is no such strand.
+    """
+
+    model: DNAFMForMaskedLM
+    tokenizer: DNAFMTokenizer
+    strand: Strand = "both"
+    max_tokens: int = 16_384
+    bf16: bool = False
+
+    def __post_init__(self) -> None:
+        if self.strand not in STRANDS:
+            raise ValueError(f"strand is {self.strand!r}; it must be one of {', '.join(STRANDS)}.")
+
+    def unmasked(self, windows: Iterable[str]) -> Iterator[np.ndarray]:
+        """Yield (bases, 4) float32 log-probabilities of each window, all of whose bases the model sees."""
+        return self._in_order((window, None) for window in windows)
+
+    def masked(self, requests: Iterable[MaskedRequest]) -> Iterator[np.ndarray]:
+        """Yield (positions, 4) float32 log-probabilities of each request, each position masked alone.
+
+        One forward pass for each position and strand, batched over all of them.
+        """
+        counts: list[int] = []
+
+        def single_positions() -> Iterator[tuple[str, int | None]]:
+            for request in requests:
+                _check_positions(request)
+                counts.append(len(request.positions))
+                yield from ((request.window, position) for position in request.positions)
+
+        rows = self._in_order(single_positions())
+        pending: list[np.ndarray] = []
+        n_done = 0
+        for row in rows:
+            pending.append(row)
+            while n_done < len(counts) and len(pending) >= counts[n_done]:
+                yield _stacked(pending[: counts[n_done]])
+                del pending[: counts[n_done]]
+                n_done += 1
+        # Requests without a position, after the last row.
+        yield from (_stacked([]) for _ in counts[n_done:])
+
+    def _in_order(self, rows: Iterable[tuple[str, int | None]]) -> Iterator[np.ndarray]:
+        def n_tokens(row: tuple[str, int | None]) -> int:
+            return min(self._n_tokens(row[0]), self.max_tokens)
+
+        batches = look_ahead_batches(rows, length_of=n_tokens, max_tokens=self.max_tokens, n_look_ahead=_LOOK_AHEAD)
+        return restore_order((batch.positions, self._log_probabilities(batch.rows)) for batch in batches)
+
+    def _n_tokens(self, window: str) -> int:
+        n_tokens = len(window) + self.tokenizer.num_special_tokens_to_add()
+        longest = self.tokenizer.model_max_length
+        if not window or n_tokens > longest:
+            n_most = longest + len(window) - n_tokens
+            raise ValueError(f"A window has {len(window)} bases; the model reads 1 to {n_most}.")
+        return n_tokens
+
+    def _log_probabilities(self, rows: Sequence[tuple[str, int | None]]) -> list[np.ndarray]:
+        inputs = self.tokenizer(
+            [window for window, _ in rows], padding=True, padding_side="right", return_tensors="pt"
+        )
+        input_ids = inputs["input_ids"]
+        # Token i + 1 is base i.
+        masked = torch.tensor([0 if position is None else position + 1 for _, position in rows])
+        wants_one = masked > 0
+        places = torch.where(wants_one, masked, 0)
+        mask_id = self.tokenizer.mask_token_id
+        input_ids[wants_one.nonzero()[:, 0], places[wants_one]] = mask_id
+        scores = self._of_strands(input_ids, inputs["attention_mask"], places if wants_one.all() else None)
+        if wants_one.all():
+            return list(scores.numpy())
+        n_bases = [len(window) for window, _ in rows]
+        return [row[1 : 1 + n] for row, n in zip(scores.numpy(), n_bases, strict=True)]
+
+    def _of_strands(self, input_ids: Tensor, attention_mask: Tensor, places: Tensor | None) -> Tensor:
+        """(batch, 4) at one place of each row, or (batch, length, 4)."""
+        read = []
+        if self.strand != "reverse":
+            read.append(self._forward(input_ids, attention_mask, places))
+        if self.strand != "forward":
+            flipped = None if places is None else strand_permutation(input_ids).gather(1, places[:, None])[:, 0]
+            logits = self._forward(other_strand(input_ids), attention_mask, flipped)
+            read.append(logits if places is not None else flip_tokens(logits, input_ids))
+            read[-1] = complement_vocabulary(read[-1])
+        of_strands = [logits[..., BASE_IDS].float().log_softmax(dim=-1) for logits in read]
+        return torch.stack(of_strands).mean(dim=0).log_softmax(dim=-1).cpu()
+
+    def _forward(self, input_ids: Tensor, attention_mask: Tensor, places: Tensor | None) -> Tensor:
+        """Logits (batch, vocabulary) at one place of each row, or (batch, length, vocabulary)."""
+        device = self.model.device
+        context: Any = torch.autocast(device.type, torch.bfloat16, enabled=self.bf16)
+        with torch.inference_mode(), context:
+            states = self.model.model(input_ids.to(device), attention_mask.to(device)).last_hidden_state
+            if places is not None:
+                # The head is computed where it is wanted alone.
+                states = states[torch.arange(len(states), device=device), places.to(device)]
+            return self.model.lm_head(states).cpu()
+
+
+def _check_positions(request: MaskedRequest) -> None:
+    for position in request.positions:
+        if not 0 <= position < len(request.window):
+            raise ValueError(f"Position {position} is none of a window of {len(request.window)} bases.")
+
+
+def _stacked(rows: Sequence[np.ndarray]) -> np.ndarray:
+    return np.stack(rows) if rows else np.zeros((0, len(BASES)), np.float32)

@@ -1,0 +1,65 @@
+"""The models of `dnafm score`: a backbone that predicts bases, and a fine-tuned one whose output changes."""
+
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dnafm import DNAFMForMaskedLM
+from dnafm.analysis.base_predictions import BasePredictor
+from dnafm.analysis.variant_readings import ModelOutput
+from dnafm.analysis.variant_sources import file_identity
+from dnafm.checkpoints import backbone_location
+from dnafm.configuration_dnafm import DNAFMConfig
+from dnafm.genomics import reverse_complement
+from dnafm.tasks import SequenceClassification, SequenceRegression, Task
+from dnafm.tasks.building import build_config, build_model, build_tokenizer
+from dnafm.tasks.options import ModelOptions
+
+
+def load_predictor(args: Namespace, device: torch.device) -> BasePredictor:
+    """Load the backbone with its head for masked bases."""
+    options = ModelOptions(backbone=args.backbone, dtype=args.dtype)
+    config = build_config(options, {})
+    model: Any = build_model(DNAFMForMaskedLM, options, config, fresh_head=False)
+    return BasePredictor(model.to(device), build_tokenizer(options, config), strand=args.strand, max_tokens=args.batch)
+
+
+def load_output(args: Namespace, device: torch.device) -> tuple[ModelOutput, BasePredictor]:
+    """Load a fine-tuned model, and return its output, and itself as a predictor of which no base is asked.
+
+    Raises:
+        ValueError: the checkpoint has no head for sequences, or its input is shorter than the window.
+        OSError: there is no such checkpoint.
+    """
+    is_regression = DNAFMConfig.from_pretrained(args.model).problem_type == "regression"
+    task_type: type[Task] = SequenceRegression if is_regression else SequenceClassification
+    average = "average" if args.strand == "both" else "none"
+    task: Any = task_type.from_pretrained(args.model, dtype=args.dtype, reverse_complement=average)
+    task.to(device).eval()
+    if args.window > task.max_bases:
+        raise ValueError(f"--window is {args.window}; {args.model} reads 1 to {task.max_bases} bases.")
+
+    def read(windows: Sequence[str]) -> np.ndarray:
+        sequences = list(map(reverse_complement, windows)) if args.strand == "reverse" else list(windows)
+        with torch.inference_mode():
+            return task(task.collate({"sequences": sequences})).float().cpu().numpy()
+
+    names = tuple(task.target_names if is_regression else task.label_names)
+    output = ModelOutput(names, "in the units of its data" if is_regression else "logit", read, args.batch)
+    return output, BasePredictor(task.model, task.tokenizer, strand=args.strand, max_tokens=args.batch)
+
+
+def model_identity(args: Namespace) -> dict[str, Any]:
+    """Return what tells the weights from others, as JSON holds it: names, and files where these are folders."""
+    folders = [Path(backbone_location(name)) for name in (args.backbone, args.model) if name is not None]
+    files = sorted(path for folder in folders for path in folder.glob("*") if path.suffix in (".safetensors", ".bin"))
+    return {
+        "backbone": args.backbone,
+        "model": args.model,
+        "dtype": args.dtype,
+        "files": [file_identity(path) for path in files],
+    }
