@@ -62,7 +62,6 @@ def test_other_letters_are_refused_with_their_place(sequence, character, offset)
         reverse_complement(sequence)
 
 
-
 def test_gc_content_counts_known_bases():
     """By hand: of G, C, S, A, T, U, W, lower case too; R and N say nothing."""
     assert gc_content("GgCATN") == 3 / 5
