@@ -19,6 +19,8 @@ COMMANDS = {
     "test": ("dnafm.cli.test", "measure a fitted model on its test split"),
     "predict": ("dnafm.cli.predict", "a table of predictions, or of embeddings, for the rows of a file"),
     "score": ("dnafm.cli.score", "effects of variants, from VCF and FASTA to scores in VCF or a table"),
+    "ism": ("dnafm.cli.ism", "what every substitution of a sequence changes: in-silico mutagenesis, with a figure"),
+    "depmap": ("dnafm.cli.depmap", "which base depends on which other base: nucleotide dependency maps"),
     "pretrain": ("dnafm.cli.pretrain", "masked language modelling on FASTA files, on one CPU or on a cluster"),
     "completion": ("dnafm.cli.completion", "a script that completes commands and options in bash or zsh"),
     "doctor": ("dnafm.cli.doctor", "show what this machine offers and which kernels would run"),

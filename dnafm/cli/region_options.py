@@ -1,0 +1,184 @@
+"""What `dnafm ism` and `dnafm depmap` have in common: options, the regions of the input, and what is written."""
+
+import argparse
+import os
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dnafm.analysis.regions import Region
+    from dnafm.genomics import ReferenceGenome
+
+MOST_FIGURES = 50
+
+
+def add_region_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of what is read, with which model, and what is written."""
+    parser.add_argument(
+        "input",
+        help="a sequence, or a FASTA file, plain or bgzip, of which each record is read; with --fasta a BED file, or "
+        "a region such as chr1:1001-1200 (from 1)",
+    )
+    parser.add_argument("--fasta", metavar="FILE", help="genome of the regions, plain or bgzip")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="to write: .parquet, .npz, .tsv, .csv, .jsonl; text with .gz, too"
+    )
+    parser.add_argument(
+        "--plot",
+        metavar="FILE",
+        help="figure to write: .png, .svg, or .html, which zooms; of several regions, up to "
+        f"{MOST_FIGURES}, each has its own: FILE.NUMBER.NAME.png",
+    )
+    parser.add_argument(
+        "--backbone",
+        default="dnafm_tiny",
+        metavar="NAME",
+        help="pretrained model: dnafm (7B), dnafm_300m, dnafm_tiny (bundled), a folder or a Hub id "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--strand",
+        choices=("both", "forward", "reverse"),
+        default="both",
+        help="which strand the model reads; both are averaged (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--contig_aliases", action="store_true", help="also find contig 1 as chr1, and the reverse, in the genome"
+    )
+    parser.add_argument(
+        "--batch", type=int, default=16_384, metavar="TOKENS", help="tokens of a batch (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16", "float16", "auto"),
+        default="float32",
+        help="of weights and computation; auto: that of the checkpoint (default: %(default)s)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+
+
+def check_region_options(args: argparse.Namespace) -> None:
+    """Check what can be checked before weights are loaded.
+
+    Raises:
+        ValueError: nothing is to be written, an extension is unknown, or a number is out of its range.
+        OSError: a file exists, or its folder does not.
+    """
+    from dnafm.data.prediction_tables import EXTENSIONS
+    from dnafm.reports.region_figures import checked_extension
+    from dnafm.reports.region_tables import ARRAYS
+
+    if args.output is None and args.plot is None:
+        raise ValueError("There is nothing to write. Name a table by --output, or a figure by --plot.")
+    if args.batch < 1:
+        raise ValueError(f"--batch is {args.batch}; it must be at least 1 token.")
+    if args.output is not None and not args.output.endswith((ARRAYS, *EXTENSIONS)):
+        known = ", ".join((ARRAYS, *EXTENSIONS))
+        raise ValueError(f"--output {args.output}: the extension says the format; it is one of {known}.")
+    if args.plot is not None:
+        checked_extension(args.plot)
+    for path in (Path(each) for each in (args.output, args.plot) if each is not None):
+        if path.exists() and not args.overwrite:
+            raise FileExistsError(f"{path} exists. Write to another file, or replace it by --overwrite.")
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"The folder {path.parent} does not exist. Make it, or write to another one.")
+
+
+def regions_of(args: argparse.Namespace, *, window_bp: int) -> "Iterator[Region]":
+    """Yield the regions of the input, with the bases that windows need.
+
+    Raises:
+        ValueError: the input is neither a file nor a sequence, or holds no region.
+    """
+    from dnafm.analysis.regions import interval_regions, record_regions, sequence_region
+    from dnafm.genomics import ReferenceGenome, is_dna
+
+    if args.fasta is not None:
+        with ReferenceGenome(args.fasta, contig_aliases=args.contig_aliases) as genome:
+            yield from interval_regions(genome, _intervals(args.input, genome), window_bp=window_bp)
+    elif os.path.exists(args.input):
+        with ReferenceGenome(args.input) as genome:
+            yield from record_regions(genome)
+    elif args.input and is_dna(args.input):
+        yield sequence_region(args.input)
+    else:
+        raise ValueError(
+            f"{args.input!r} is neither a file nor a sequence of DNA. With --fasta it may be a region: chr1:1-100."
+        )
+
+
+def write_regions(
+    args: argparse.Namespace,
+    results: Iterable[Any],
+    *,
+    plot: Callable[[Any, str | os.PathLike], None],
+    columns_of: Callable[[Any], Any],
+    arrays_of: Callable[[Any], Any],
+) -> None:
+    """Write results as the arguments say, and print what is where."""
+    from dnafm.reports.region_figures import numbered_path
+    from dnafm.reports.region_tables import write_results
+
+    shown: list[Any] = []
+    kept = _kept(results, shown) if args.plot is not None else results
+    if args.output is not None:
+        n_bases = write_results(
+            args.output, kept, columns_of=columns_of, arrays_of=arrays_of, overwrite=args.overwrite
+        )
+        print(f"{n_bases:,} bases written to {args.output}.")
+    elif args.plot is not None:
+        shown = list(results)
+    for number, result in enumerate(shown, start=1):
+        path = Path(args.plot) if len(shown) == 1 else numbered_path(args.plot, number, result.region.id)
+        plot(result, path)
+        print(f"{result.region.id} is shown in {path}.")
+
+
+def checked_regions(args: argparse.Namespace, regions: "Iterator[Region]") -> "Iterable[Region]":
+    """Return the regions; where figures are asked for, all of them are read and checked.
+
+    Raises:
+        ValueError: there are too many figures, or too many bases in one.
+    """
+    from dnafm.reports.mutagenesis_figures import check_size
+
+    if args.plot is None:
+        return regions
+    few = list(islice(regions, MOST_FIGURES + 1))
+    if len(few) > MOST_FIGURES:
+        raise ValueError(
+            f"{args.input} has more than {MOST_FIGURES} regions, and --plot makes a figure of each. Leave it out, or "
+            "choose some regions."
+        )
+    for region in few:
+        check_size(region)
+    return few
+
+
+def _kept(results: Iterable[Any], shown: list[Any]) -> Iterator[Any]:
+    for result in results:
+        shown.append(result)
+        yield result
+
+
+def _intervals(text: str, genome: "ReferenceGenome") -> Iterator[Any]:
+    from dnafm.genomics import parse_region, read_bed
+    from dnafm.genomics.intervals import check_within
+
+    if not os.path.exists(text):
+        interval = parse_region(text, contig_lengths=genome.contig_lengths if text in genome.contigs else None)
+        check_within(interval, {interval.contig: genome.contig_lengths[genome.resolve(interval.contig)]})
+        yield interval
+        return
+    n_read = 0
+    for record in read_bed(text):
+        interval, n_read = record.interval, n_read + 1
+        try:
+            check_within(interval, {interval.contig: genome.contig_lengths[genome.resolve(interval.contig)]})
+        except ValueError as error:
+            raise ValueError(f"{record.place}: {error}") from error
+        yield interval
+    if not n_read:
+        raise ValueError(f"{text}: there is no interval in the file.")
