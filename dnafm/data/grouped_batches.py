@@ -13,8 +13,9 @@ class GroupedBatchSampler(Sampler[list[int]]):
     """Rows of a rank's batches, each row once in an epoch over all ranks.
 
     Rows are shuffled, sorted by length within stretches of 50 batches, and the batches shuffled again. Batches of a
-    step are consecutive, one for each rank: two ranks see what one rank with twice the batch size sees. The last step
-    is smaller where the rows do not come out even; every rank has as many batches as the others.
+    step are consecutive, one for each rank: two ranks see what one rank with twice the batch size sees. Every rank has
+    as many batches as the others. Where the rows do not come out even, the last step is smaller; and where that would
+    leave a rank without a row and batches have one row, it is joined to the step before, whose batches have up to two.
 
     Args:
         lengths: of the rows.
@@ -32,6 +33,7 @@ class GroupedBatchSampler(Sampler[list[int]]):
             raise ValueError(f"There are {len(lengths)} rows and {n_ranks} ranks; each rank needs at least one row.")
         self._lengths = np.asarray(lengths)
         self._batch_size, self._seed, self._n_ranks, self._rank = batch_size, seed, n_ranks, rank
+        self._rows_of_step = batch_size * n_ranks
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -39,7 +41,8 @@ class GroupedBatchSampler(Sampler[list[int]]):
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return -(-len(self._lengths) // (self._batch_size * self._n_ranks))
+        n_steps, n_left = divmod(len(self._lengths), self._rows_of_step)
+        return n_steps + (n_left > 0 and not self._joins(n_left))
 
     def __iter__(self) -> Iterator[list[int]]:
         for step in self._steps():
@@ -49,16 +52,19 @@ class GroupedBatchSampler(Sampler[list[int]]):
         """Return the rows of each step, all ranks together."""
         generator = np.random.default_rng([self._seed, self._epoch])
         order = generator.permutation(len(self._lengths))
-        stretch = self._batch_size * self._n_ranks * _BATCHES_SORTED_TOGETHER
+        stretch = self._rows_of_step * _BATCHES_SORTED_TOGETHER
         steps: list[np.ndarray] = []
         for start in range(0, len(order), stretch):
             rows = order[start : start + stretch]
             rows = rows[np.argsort(-self._lengths[rows], kind="stable")]
             # Of the last stretch, the shortest rows make the smaller step.
-            size = self._batch_size * self._n_ranks
-            steps += [rows[first : first + size] for first in range(0, len(rows), size)]
+            steps += np.split(rows, range(self._rows_of_step, len(rows), self._rows_of_step))
         if len(steps) > 1 and len(steps[-1]) < self._n_ranks:
-            # Too few for all ranks: take some from the step before.
-            both = np.concatenate([steps[-2], steps[-1]])
-            steps[-2:] = np.split(both, [len(both) - self._n_ranks])
+            both = np.concatenate(steps[-2:])
+            places = [] if self._joins(len(steps[-1])) else [len(both) - self._n_ranks]
+            steps[-2:] = np.split(both, places)
         return [steps[place] for place in generator.permutation(len(steps))]
+
+    def _joins(self, n_left: int) -> bool:
+        """Whether a last step of so many rows is joined to the one before, from which it can take none."""
+        return n_left < self._n_ranks and self._batch_size == 1

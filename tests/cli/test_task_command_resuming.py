@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+import torch
 
 pytest.importorskip("jsonargparse")
 
@@ -35,7 +36,18 @@ def outcome(read_metrics):
     return read
 
 
+@pytest.fixture
+def one_thread(monkeypatch):
+    """Compute on one thread: sums that threads share do not always round alike."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
 def test_killed_fit_goes_on(workplace, dnafm, options, outcome):
     """After kill -9 in the middle, the same command with the order to resume gives the same metrics and weights."""
     run = workplace / "runs" / "cut"
@@ -50,7 +62,9 @@ def test_killed_fit_goes_on(workplace, dnafm, options, outcome):
     # The settings were written when training began.
     code, _, errors = dnafm("fit", "--config", run / "config.yaml", "--trainer.resume_from_checkpoint", "true")
     assert (code, errors) == (0, "")
-    assert outcome(run) == outcome(workplace / "runs" / "whole")
+    resumed, whole = outcome(run), outcome(workplace / "runs" / "whole")
+    assert resumed[:2] == whole[:2]
+    assert resumed[2] == whole[2], "the weights differ"
 
 
 def test_finished_fit_may_be_started_again(workplace, dnafm, options, outcome):

@@ -15,14 +15,17 @@ from dnafm.data.grouped_batches import GroupedBatchSampler
     st.integers(0, 3),
 )
 def test_every_row_comes_once_and_ranks_keep_in_step(lengths, batch_size, n_ranks, epoch):
-    """Over all ranks; each has `len(sampler)` batches with at least one row and at most the batch size."""
+    """Over all ranks; each has `len(sampler)` batches of at least one row and at most the batch size.
+
+    Batches of one row may have a second one where rows are left that do not make a step.
+    """
     seen = []
     for rank in range(n_ranks):
         sampler = GroupedBatchSampler(lengths, batch_size=batch_size, seed=3, n_ranks=n_ranks, rank=rank)
         sampler.set_epoch(epoch)
         batches = list(sampler)
         assert len(batches) == len(sampler)
-        assert all(1 <= len(batch) <= batch_size for batch in batches)
+        assert all(1 <= len(batch) <= max(batch_size, 2 if n_ranks > 1 else 1) for batch in batches)
         seen += [row for batch in batches for row in batch]
     assert sorted(seen) == list(range(len(lengths)))
 
@@ -55,6 +58,14 @@ def test_lengths_of_a_batch_are_alike():
     lengths = np.random.default_rng(0).integers(1, 1001, 4000)
     batches = list(GroupedBatchSampler(lengths, batch_size=8))
     assert np.mean([np.ptp(lengths[batch]) for batch in batches]) < 50
+
+
+def test_rows_that_make_no_step_join_the_one_before():
+    """Seven rows for three ranks, one at a time: two steps, the last of them with four rows."""
+    samplers = [GroupedBatchSampler([5] * 7, batch_size=1, n_ranks=3, rank=rank) for rank in range(3)]
+    assert [len(sampler) for sampler in samplers] == [2, 2, 2]
+    sizes = [[len(batch) for batch in sampler] for sampler in samplers]
+    assert sorted(map(sum, zip(*sizes, strict=True))) == [3, 4]
 
 
 def test_fewer_rows_than_ranks_are_refused():
