@@ -31,7 +31,7 @@ print({name: len(rows) for name, rows in data.splits.items()}, data.label_names)
 task = SequenceClassification.from_config({"model.backbone": "dnafm_tiny", "model.pooling": "cls"}, data=data)
 
 # 3. Train. The weights that are kept are those of the best Matthews correlation on the validation split.
-result = task.fit(data, output_dir=args.output_dir, num_train_epochs=3, max_steps=args.max_steps)
+result = task.fit(data, output_dir=args.output_dir, num_train_epochs=2, max_steps=args.max_steps)
 
 # 4. Measure on sequences that it has not seen; classes are told apart.
 print(format_metrics({"validation": result.metrics, "test": task.evaluate(data)}))

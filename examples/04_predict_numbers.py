@@ -42,7 +42,7 @@ task = SequenceRegression.from_config({"model.backbone": "dnafm_tiny", "model.po
 print(data.target_scaler)
 
 # 3. Train; what is kept are the weights of the best rank correlation on the validation split.
-result = task.fit(data, output_dir=args.output_dir, num_train_epochs=3, max_steps=args.max_steps)
+result = task.fit(data, output_dir=args.output_dir, num_train_epochs=2, max_steps=args.max_steps)
 
 # 4. Metrics and predictions are in the units of the data.
 print(format_metrics({"validation": result.metrics, "test": task.evaluate(data)}))

@@ -41,7 +41,7 @@ n_all = sum(weight.numel() for weight in task.parameters())
 print(f"{n_trained:,} of {n_all:,} parameters are trained.")
 
 # 2. Adapters take a higher learning rate than the weights themselves would.
-result = task.fit(data, output_dir=args.output_dir, num_train_epochs=3, learning_rate=3e-3, max_steps=args.max_steps)
+result = task.fit(data, output_dir=args.output_dir, num_train_epochs=2, learning_rate=3e-3, max_steps=args.max_steps)
 print(format_metrics({"validation": result.metrics, "test": task.evaluate(data)}))
 
 # 3. The folder holds the whole model, adapters merged into its weights, and beside it the adapters alone.
