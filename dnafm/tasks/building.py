@@ -35,10 +35,7 @@ def build_config(options: ModelOptions, head: Mapping[str, Any]) -> DNAFMConfig:
     try:
         config = DNAFMConfig.from_pretrained(backbone_location(options.backbone))
     except OSError as error:
-        raise OSError(
-            f"model.backbone is {options.backbone!r}, which is neither {', '.join(BACKBONES)}, nor the folder of a "
-            f"checkpoint, nor to be had from the Hub: {error}"
-        ) from error
+        raise OSError(f"{_not_found(options.backbone)}: {error}") from error
     if not options.from_scratch:
         check_fits(config, overrides)
     return DNAFMConfig.from_dict({**config.to_dict(), **overrides, **head})
@@ -148,6 +145,15 @@ def _head_modules(model: PreTrainedModel) -> list[str]:
                 yield from names_in(child, f"{prefix}{name}.")
 
     return list(names_in(model, ""))
+
+
+def _not_found(backbone: str) -> str:
+    if backbone in BACKBONES:
+        return f"model.backbone is {backbone!r}, and {BACKBONES[backbone]} is not to be had from the Hub"
+    return (
+        f"model.backbone is {backbone!r}, which is neither {', '.join(BACKBONES)}, nor the folder of a checkpoint, "
+        "nor to be had from the Hub"
+    )
 
 
 def _fresh_model(model_class: type[PreTrainedModel], options: ModelOptions, config: DNAFMConfig) -> PreTrainedModel:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from dnafm import DNAFMForMaskedLM, DNAFMModel
+from dnafm import DNAFMConfig, DNAFMForMaskedLM, DNAFMModel
 from dnafm.checkpoints import backbone_location
 from dnafm.tasks import Embed, MaskedLM, SequenceClassification, SequenceRegression, TokenClassification
 
@@ -87,6 +87,17 @@ def test_missing_backbone_is_named(tmp_path):
     )
     with pytest.raises(OSError, match=message):
         Embed.from_config({"model.backbone": f"{tmp_path}/nowhere"})
+
+
+def test_known_backbone_that_cannot_be_had_says_what_it_is(monkeypatch):
+    """The released 7B, where there is no connection: the message has its Hub id."""
+
+    def unreachable(*args, **kwargs):
+        raise OSError("no connection")
+
+    monkeypatch.setattr(DNAFMConfig, "from_pretrained", unreachable)
+    with pytest.raises(OSError, match=r"^model\.backbone is 'dnafm', and genbio-ai/AIDO\.DNA-7B is not .*no connec"):
+        Embed.from_config({"model.backbone": "dnafm"})
 
 
 @pytest.mark.skipif(importlib.util.find_spec("bitsandbytes") is not None, reason="bitsandbytes is installed")
