@@ -10,24 +10,19 @@ from torch import Tensor
 from dnafm import DNAFMConfig, DNAFMForSequenceClassification
 from dnafm.data.table_options import SequenceClassificationTable, SequenceRegressionTable
 from dnafm.data.task_data import TaskData
-from dnafm.tasks.base import FlatArrays, Task
+from dnafm.tasks.base import FlatArrays
 from dnafm.tasks.labels import (
     class_ids,
-    label_name_fields,
-    n_outputs_field,
-    n_targets_field,
-    output_names,
     output_rows,
     softmax,
 )
 from dnafm.tasks.options import ModelOptions, SequenceClassificationOptions, SequenceRegressionOptions
-from dnafm.tasks.target_scaling import scaled, scaler_fields, unscaled
-from dnafm.training.metrics import classification_report
+from dnafm.tasks.output_kinds import ClassTask, NumberTask
+from dnafm.tasks.target_scaling import scaled
 from dnafm.training.multilabel_metrics import multilabel_report
-from dnafm.training.regression_metrics import regression_report
 
 
-class SequenceClassification(Task):
+class SequenceClassification(ClassTask):
     """Classes of sequences.
 
     `collate` takes labels that are class ids or names, (batch,), or with `model.multilabel` a list of zeros and ones
@@ -39,6 +34,13 @@ class SequenceClassification(Task):
     model_class = DNAFMForSequenceClassification
     options: SequenceClassificationOptions
 
+    @classmethod
+    def head_fields(cls, options: ModelOptions, config: DNAFMConfig, data: TaskData | None) -> dict[str, Any]:
+        """Return number and names of the classes, the kind of problem and the pooling."""
+        fields = super().head_fields(options, config, data)
+        is_multilabel = isinstance(options, SequenceClassificationOptions) and options.multilabel
+        return fields | ({"problem_type": "multi_label_classification"} if is_multilabel else {})
+
     @property
     def metric_kind(self) -> str:  # type: ignore[override]  # it depends on the options
         """Which metrics there are."""
@@ -48,21 +50,6 @@ class SequenceClassification(Task):
     def selection_metric(self) -> str:  # type: ignore[override]
         """The metric that selects the best checkpoint."""
         return "macro_f1" if self.options.multilabel else "mcc"
-
-    @classmethod
-    def head_fields(cls, options: ModelOptions, config: DNAFMConfig, data: TaskData | None) -> dict[str, Any]:
-        """Return number and names of the classes, the kind of problem and the pooling."""
-        assert isinstance(options, SequenceClassificationOptions)
-        names = data.label_names if data else None
-        fields = n_outputs_field(options.n_classes, config, len(names) if names else None, option="model.n_classes")
-        kind = "multi_label" if options.multilabel else "single_label"
-        fields |= {"problem_type": f"{kind}_classification"} | (label_name_fields(names) if names else {})
-        return fields | ({"classifier_pooling": options.pooling} if options.pooling else {})
-
-    @property
-    def label_names(self) -> list[str]:
-        """Names of the classes, by their ids."""
-        return output_names(self.config)
 
     def collate_labels(self, labels: list[Any], sequences: list[str], width: int) -> Tensor:
         """Return (batch,) int64 class ids, or (batch, n_classes) float32."""
@@ -84,7 +71,7 @@ class SequenceClassification(Task):
         """Return the metrics of `classification_report` or `multilabel_report`."""
         if self.options.multilabel:
             return multilabel_report(labels, scores, label_names=self.label_names, per_label=details)
-        return classification_report(labels, scores, label_names=self.label_names, per_class=details)
+        return super().report(labels, scores, details=details)
 
     def prediction_columns(self, outputs: Sequence[np.ndarray], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return `prediction`, a name (or a list of names), and `probability_<name>` of each class."""
@@ -97,7 +84,7 @@ class SequenceClassification(Task):
         return {"prediction": predictions, **{f"probability_{name}": column for name, column in columns}}
 
 
-class SequenceRegression(Task):
+class SequenceRegression(NumberTask):
     """Numbers for sequences.
 
     `collate` takes labels (batch,) or (batch, n_outputs), in the units of the data. The model returns
@@ -107,45 +94,16 @@ class SequenceRegression(Task):
     options_type = SequenceRegressionOptions
     table_type = SequenceRegressionTable
     model_class = DNAFMForSequenceClassification
-    metric_kind = "regression"
-    selection_metric = "spearman"
     options: SequenceRegressionOptions
-
-    @classmethod
-    def head_fields(cls, options: ModelOptions, config: DNAFMConfig, data: TaskData | None) -> dict[str, Any]:
-        """Return number and names of the outputs, their mean and deviation, the kind of problem and the pooling."""
-        assert isinstance(options, SequenceRegressionOptions)
-        names = data.target_names if data else None
-        fields = n_targets_field(options.n_outputs, config, len(names) if names else None)
-        fields |= {"problem_type": "regression"} | (label_name_fields(names) if names else {})
-        fields |= scaler_fields(data.target_scaler) if data else {}
-        return fields | ({"classifier_pooling": options.pooling} if options.pooling else {})
-
-    @property
-    def target_names(self) -> list[str]:
-        """Names of the outputs."""
-        return output_names(self.config)
-
-    def outputs(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Return the predicted numbers in the units of the data."""
-        return unscaled(super().outputs(inputs), self.config)
 
     def collate_labels(self, labels: list[Any], sequences: list[str], width: int) -> Tensor:
         """Return (batch, n_outputs) float32, standardised as the loss wants them."""
         return scaled(torch.tensor(output_rows(labels, self.config)), self.config)
 
-    def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Return the mean squared error of standardised outputs."""
-        return super().loss(scaled(outputs, self.config), labels)
-
     def flat_arrays(self, outputs: Sequence[np.ndarray], labels: Sequence[Any]) -> FlatArrays:
         """Return targets and predictions, (sequences, n_outputs) in the units of the data."""
         targets = np.asarray(labels, dtype=np.float64).reshape(len(labels), -1)
         return FlatArrays(targets, np.stack(outputs), np.arange(len(targets)))
-
-    def report(self, labels: np.ndarray, scores: np.ndarray, *, details: bool) -> dict[str, float]:
-        """Return the metrics of `regression_report`."""
-        return regression_report(labels, scores, target_names=self.target_names, per_output=details)
 
     def prediction_columns(self, outputs: Sequence[np.ndarray], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return `prediction`, or `prediction_<name>` of each output where there are several."""

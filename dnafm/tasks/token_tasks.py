@@ -7,33 +7,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dnafm import DNAFMConfig, DNAFMForPairwiseTokenClassification, DNAFMForTokenClassification
+from dnafm import DNAFMForPairwiseTokenClassification, DNAFMForTokenClassification
 from dnafm.data.strands import flip_tokens
 from dnafm.data.table_options import PairwiseTokenClassificationTable, TokenClassificationTable, TokenRegressionTable
-from dnafm.data.task_data import TaskData
 from dnafm.modeling_dnafm import IGNORED_LABEL
 from dnafm.tasks.base import FlatArrays, Task
 from dnafm.tasks.labels import (
     check_base_labels,
     check_squares,
     class_ids,
-    label_name_fields,
-    n_outputs_field,
-    n_targets_field,
-    output_names,
     output_rows,
     padded_labels,
     softmax,
 )
 from dnafm.tasks.options import (
-    ModelOptions,
     PairwiseTokenClassificationOptions,
     TokenClassificationOptions,
     TokenRegressionOptions,
 )
-from dnafm.tasks.target_scaling import scaled, scaler_fields, unscaled
-from dnafm.training.metrics import classification_report
-from dnafm.training.regression_metrics import regression_report
+from dnafm.tasks.output_kinds import ClassTask, NumberTask
+from dnafm.tasks.target_scaling import scaled
 
 
 class _TokenTask(Task):
@@ -56,7 +49,7 @@ class _TokenTask(Task):
         return [row[1 : 1 + n] for row, n in zip(values, n_bases, strict=True)]
 
 
-class TokenClassification(_TokenTask):
+class TokenClassification(_TokenTask, ClassTask):
     """Classes of bases.
 
     `collate` takes a list of class ids or names for each sequence, one for each base and -100 where none counts; it
@@ -67,19 +60,7 @@ class TokenClassification(_TokenTask):
     options_type = TokenClassificationOptions
     table_type = TokenClassificationTable
     model_class = DNAFMForTokenClassification
-    metric_kind = "classification"
-    selection_metric = "mcc"
     options: TokenClassificationOptions
-
-    @classmethod
-    def head_fields(cls, options: ModelOptions, config: DNAFMConfig, data: TaskData | None) -> dict[str, Any]:
-        """Return number and names of the classes and the kind of problem."""
-        return _class_fields(options, config, data)
-
-    @property
-    def label_names(self) -> list[str]:
-        """Names of the classes, by their ids."""
-        return output_names(self.config)
 
     def collate_labels(self, labels: list[Any], sequences: list[str], width: int) -> Tensor:
         """Return (batch, width) int64."""
@@ -94,10 +75,6 @@ class TokenClassification(_TokenTask):
         counts = ids != IGNORED_LABEL
         return FlatArrays(ids[counts], softmax(np.concatenate(list(outputs))[counts]), groups[counts])
 
-    def report(self, labels: np.ndarray, scores: np.ndarray, *, details: bool) -> dict[str, float]:
-        """Return the metrics of `classification_report`."""
-        return classification_report(labels, scores, label_names=self.label_names, per_class=details)
-
     def prediction_columns(self, outputs: Sequence[np.ndarray], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return `prediction`, a name for each base, and `probability_<name>`, a number for each base."""
         names, probabilities = self.label_names, [softmax(row).astype(np.float32) for row in outputs]
@@ -107,7 +84,7 @@ class TokenClassification(_TokenTask):
         return columns
 
 
-class TokenRegression(_TokenTask):
+class TokenRegression(_TokenTask, NumberTask):
     """Numbers for bases, such as coverage tracks.
 
     `collate` takes a list of numbers for each sequence, one for each base, or one list of `n_outputs` numbers for each
@@ -118,27 +95,7 @@ class TokenRegression(_TokenTask):
     options_type = TokenRegressionOptions
     table_type = TokenRegressionTable
     model_class = DNAFMForTokenClassification
-    metric_kind = "regression"
-    selection_metric = "spearman"
     options: TokenRegressionOptions
-
-    @classmethod
-    def head_fields(cls, options: ModelOptions, config: DNAFMConfig, data: TaskData | None) -> dict[str, Any]:
-        """Return number and names of the tracks, their mean and deviation, and the kind of problem."""
-        assert isinstance(options, TokenRegressionOptions)
-        names = data.target_names if data else None
-        fields = n_targets_field(options.n_outputs, config, len(names) if names else None)
-        fields |= {"problem_type": "regression"} | (label_name_fields(names) if names else {})
-        return fields | (scaler_fields(data.target_scaler) if data else {})
-
-    @property
-    def target_names(self) -> list[str]:
-        """Names of the tracks."""
-        return output_names(self.config)
-
-    def outputs(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Return the predicted numbers in the units of the data."""
-        return unscaled(super().outputs(inputs), self.config)
 
     def collate_labels(self, labels: list[Any], sequences: list[str], width: int) -> Tensor:
         """Return (batch, width, n_outputs) float32, standardised as the loss wants them."""
@@ -146,19 +103,11 @@ class TokenRegression(_TokenTask):
         rows = [output_rows(row, self.config, where=f"Sequence {i}: base") for i, row in enumerate(labels)]
         return scaled(padded_labels(rows, width, fill=float("nan"), dtype=torch.float32), self.config)
 
-    def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Return the mean squared error of standardised outputs."""
-        return super().loss(scaled(outputs, self.config), labels)
-
     def flat_arrays(self, outputs: Sequence[np.ndarray], labels: Sequence[Any]) -> FlatArrays:
         """Return targets and predictions, (bases, n_outputs) in the units of the data."""
         targets = np.concatenate([np.asarray(row, dtype=np.float64).reshape(len(row), -1) for row in labels])
         groups = np.repeat(np.arange(len(labels)), [len(row) for row in labels])
         return FlatArrays(targets, np.concatenate(list(outputs)), groups)
-
-    def report(self, labels: np.ndarray, scores: np.ndarray, *, details: bool) -> dict[str, float]:
-        """Return the metrics of `regression_report`."""
-        return regression_report(labels, scores, target_names=self.target_names, per_output=details)
 
     def prediction_columns(self, outputs: Sequence[np.ndarray], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return `prediction`, or `prediction_<name>` of each track: a number for each base."""
@@ -167,7 +116,7 @@ class TokenRegression(_TokenTask):
         return {title: [row[:, track] for row in outputs] for track, title in enumerate(titles)}
 
 
-class PairwiseTokenClassification(Task):
+class PairwiseTokenClassification(ClassTask):
     """Classes of pairs of bases, such as contacts.
 
     `collate` takes a square of class ids for each sequence, -100 where none counts; it returns labels
@@ -179,19 +128,7 @@ class PairwiseTokenClassification(Task):
     table_type = PairwiseTokenClassificationTable
     model_class = DNAFMForPairwiseTokenClassification
     n_base_axes = 2
-    metric_kind = "classification"
-    selection_metric = "mcc"
     options: PairwiseTokenClassificationOptions
-
-    @classmethod
-    def head_fields(cls, options: ModelOptions, config: DNAFMConfig, data: TaskData | None) -> dict[str, Any]:
-        """Return number and names of the classes and the kind of problem."""
-        return _class_fields(options, config, data)
-
-    @property
-    def label_names(self) -> list[str]:
-        """Names of the classes, by their ids."""
-        return output_names(self.config)
 
     def as_forward_strand(self, outputs: Tensor, input_ids: Tensor) -> Tensor:
         """Bring outputs of the other strand into the order of the tokens of this one, along both axes."""
@@ -229,10 +166,6 @@ class PairwiseTokenClassification(Task):
         groups = np.repeat(np.arange(len(ids)), [len(of_row) for of_row in ids])
         return FlatArrays(np.concatenate(ids), softmax(np.concatenate(scores)), groups)
 
-    def report(self, labels: np.ndarray, scores: np.ndarray, *, details: bool) -> dict[str, float]:
-        """Return the metrics of `classification_report`."""
-        return classification_report(labels, scores, label_names=self.label_names, per_class=details)
-
     def prediction_columns(self, outputs: Sequence[np.ndarray], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return `pair_first`, `pair_second`, `pair_class` and `pair_probability`, lists of the same length.
 
@@ -249,9 +182,3 @@ class PairwiseTokenClassification(Task):
             columns["class"].append([self.label_names[i] for i in found.argmax(axis=-1)])
             columns["probability"].append(found.max(axis=-1, initial=0).astype(np.float32))
         return {f"pair_{name}": column for name, column in columns.items()}
-
-
-def _class_fields(options: Any, config: DNAFMConfig, data: TaskData | None) -> dict[str, Any]:
-    names = data.label_names if data else None
-    fields = n_outputs_field(options.n_classes, config, len(names) if names else None, option="model.n_classes")
-    return fields | {"problem_type": "single_label_classification"} | (label_name_fields(names) if names else {})
