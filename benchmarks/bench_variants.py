@@ -19,10 +19,11 @@ import torch
 import transformers
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-from dnafm.analysis.base_predictions import BASE_IDS, BASES, BasePredictor
+from dnafm.analysis.base_predictions import BASE_IDS, BasePredictor
 from dnafm.analysis.variant_scores import VariantScorer
 from dnafm.checkpoints import backbone_location
 from dnafm.genomics import ReferenceGenome, Variant, reverse_complement
+from dnafm.genomics.sequences import BASES
 
 
 def parse_arguments() -> Namespace:

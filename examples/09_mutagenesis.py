@@ -16,12 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from dnafm import DNAFMForMaskedLM, DNAFMTokenizer
-from dnafm.analysis.base_predictions import BASES, BasePredictor
+from dnafm.analysis.base_predictions import BasePredictor
 from dnafm.analysis.dependency import dependency_maps
 from dnafm.analysis.mutagenesis import mutate
 from dnafm.analysis.regions import interval_regions
 from dnafm.checkpoints import backbone_location
 from dnafm.genomics import ReferenceGenome, parse_region
+from dnafm.genomics.sequences import BASES
 from dnafm.reports.region_figures import plot_dependency, plot_mutagenesis
 
 FASTA = Path(__file__).parents[1] / "tests" / "genomics" / "fixtures" / "nctc8325.fa.gz"

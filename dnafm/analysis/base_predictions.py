@@ -11,11 +11,11 @@ from torch import Tensor
 from dnafm import DNAFMForMaskedLM, DNAFMTokenizer
 from dnafm.data.batching import look_ahead_batches, restore_order
 from dnafm.data.strands import complement_vocabulary, flip_tokens, other_strand, strand_permutation
+from dnafm.genomics.sequences import BASES
 from dnafm.tokenization_dnafm import VOCABULARY
 
 Strand = Literal["forward", "reverse", "both"]
 STRANDS = ("forward", "reverse", "both")
-BASES = "ACGT"
 BASE_IDS = [VOCABULARY.index(base) for base in BASES]
 # Sequences that are read ahead and sorted by length.
 _LOOK_AHEAD = 1024

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dnafm.analysis.base_predictions import BASES, BasePredictor
+from dnafm.analysis.base_predictions import BasePredictor
 from dnafm.analysis.mutagenesis import Progress, reference_indices
 from dnafm.analysis.regions import Region, checked_window_bp, longest_window_bp
+from dnafm.genomics.sequences import BASES
 
 # Added to probabilities, so that odds are finite.
 PSEUDOPROBABILITY = 1e-4

@@ -7,9 +7,10 @@ from itertools import chain
 
 import numpy as np
 
-from dnafm.analysis.base_predictions import BASES, BasePredictor, MaskedRequest
+from dnafm.analysis.base_predictions import BasePredictor, MaskedRequest
 from dnafm.analysis.regions import Region, Window, checked_window_bp, tiled_windows, windows_of_bases
 from dnafm.data.batching import look_ahead_batches, restore_order
+from dnafm.genomics.sequences import BASES
 
 _LOOK_AHEAD = 1024
 LOG_LIKELIHOOD_RATIO = "log-likelihood ratio (nats)"

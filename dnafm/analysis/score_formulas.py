@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-BASES = "ACGT"
+from dnafm.genomics.sequences import BASES
+
 # Name: formula and sign.
 BASE_SCORES = {
     "masked_llr": (

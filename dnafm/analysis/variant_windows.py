@@ -6,8 +6,9 @@ from enum import Enum
 import numpy as np
 
 from dnafm.genomics import ReferenceGenome, Variant, VariantKind
+from dnafm.genomics.sequences import BASES
 
-_BASES = frozenset("ACGT")
+_BASES = frozenset(BASES)
 
 
 class SkipReason(str, Enum):

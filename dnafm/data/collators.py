@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dnafm.data.strands import COMPLEMENT_IDS, EDGE_IDS
 from dnafm.tokenization_dnafm import VOCABULARY
 
 IGNORED_LABEL = -100
@@ -23,10 +24,8 @@ IGNORED_LABEL = -100
 _PAD, _MASK = VOCABULARY.index("[PAD]"), VOCABULARY.index("[MASK]")
 _BASES = np.array([VOCABULARY.index(base) for base in "ACGT"])
 _IS_BASE = np.isin(np.arange(len(VOCABULARY)), _BASES)
-_IS_EDGE = np.array([token in ("[PAD]", "[CLS]", "[SEP]", "[BOS]", "[EOS]") for token in VOCABULARY])
-_COMPLEMENT = np.arange(len(VOCABULARY))
-for _base, _partner in ("AT", "CG", "GC", "TA", "UA"):
-    _COMPLEMENT[VOCABULARY.index(_base)] = VOCABULARY.index(_partner)
+_IS_EDGE = np.isin(np.arange(len(VOCABULARY)), EDGE_IDS)
+_COMPLEMENT = np.array(COMPLEMENT_IDS)
 
 _FILLS = {"input_ids": _PAD, "labels": IGNORED_LABEL, "attention_mask": 0, "token_weight": 0}
 

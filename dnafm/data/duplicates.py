@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-_COMPLEMENT = str.maketrans("ACGTURYSWKMBDHVN", "TGCAAYRSWMKVHDBN")
+from dnafm.genomics.sequences import reverse_complement
 
 
 def duplicate_notes(splits: Mapping[str, Any]) -> list[str]:
@@ -24,11 +24,6 @@ def duplicate_notes(splits: Mapping[str, Any]) -> list[str]:
         for earlier in list(splits)[:position]:
             notes += _shared_note(earlier, later, digests, splits[earlier])
     return notes
-
-
-def reverse_complement(sequence: str) -> str:
-    """Return the other strand of a sequence of upper-case IUPAC letters, with T for U."""
-    return sequence.translate(_COMPLEMENT)[::-1]
 
 
 def _shared_note(earlier: str, later: str, digests: Mapping[str, np.ndarray], earlier_rows: Any) -> list[str]:

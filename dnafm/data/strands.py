@@ -5,10 +5,11 @@ from torch import Tensor
 
 from dnafm.tokenization_dnafm import VOCABULARY
 
-_EDGES = [VOCABULARY.index(token) for token in ("[PAD]", "[CLS]", "[SEP]", "[BOS]", "[EOS]")]
-_COMPLEMENT = list(range(len(VOCABULARY)))
+EDGE_IDS = [VOCABULARY.index(token) for token in ("[PAD]", "[CLS]", "[SEP]", "[BOS]", "[EOS]")]
+# Of each token the one on the other strand: itself, but for bases.
+COMPLEMENT_IDS = list(range(len(VOCABULARY)))
 for _base, _partner in ("AT", "CG", "GC", "TA", "UA"):
-    _COMPLEMENT[VOCABULARY.index(_base)] = VOCABULARY.index(_partner)
+    COMPLEMENT_IDS[VOCABULARY.index(_base)] = VOCABULARY.index(_partner)
 
 
 def strand_permutation(input_ids: Tensor) -> Tensor:
@@ -18,7 +19,7 @@ def strand_permutation(input_ids: Tensor) -> Tensor:
         input_ids: (batch, length) ids of bases, with special tokens and padding at the edges only.
     """
     places = torch.arange(input_ids.shape[1], device=input_ids.device)
-    is_inner = torch.isin(input_ids, torch.tensor(_EDGES, device=input_ids.device), invert=True)
+    is_inner = torch.isin(input_ids, torch.tensor(EDGE_IDS, device=input_ids.device), invert=True)
     first = is_inner.int().argmax(dim=1, keepdim=True)
     last = first + is_inner.sum(dim=1, keepdim=True) - 1
     return torch.where(is_inner, first + last - places, places.expand_as(input_ids))
@@ -26,7 +27,7 @@ def strand_permutation(input_ids: Tensor) -> Tensor:
 
 def other_strand(input_ids: Tensor) -> Tensor:
     """Return the ids of the reverse complements, (batch, length); edges and padding stay where they are."""
-    complement = torch.tensor(_COMPLEMENT, device=input_ids.device)
+    complement = torch.tensor(COMPLEMENT_IDS, device=input_ids.device)
     return complement[input_ids.gather(1, strand_permutation(input_ids))]
 
 
@@ -40,7 +41,7 @@ def flip_tokens(values: Tensor, input_ids: Tensor) -> Tensor:
 def complement_vocabulary(logits: Tensor) -> Tensor:
     """Exchange the logits of complementary bases, (..., vocabulary)."""
     indices = list(range(logits.shape[-1]))
-    indices[: len(_COMPLEMENT)] = _COMPLEMENT[: len(indices)]
+    indices[: len(COMPLEMENT_IDS)] = COMPLEMENT_IDS[: len(indices)]
     # T is the partner of A, and nothing that of U, which the model never sees.
     indices[VOCABULARY.index("U")] = VOCABULARY.index("U")
     return logits[..., indices]

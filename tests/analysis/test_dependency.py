@@ -6,9 +6,10 @@ import torch
 from transformers import AutoModelForMaskedLM
 
 from dnafm import DNAFMForMaskedLM, DNAFMTokenizer
-from dnafm.analysis.base_predictions import BASES, BasePredictor
+from dnafm.analysis.base_predictions import BasePredictor
 from dnafm.analysis.dependency import dependency_maps, log2_odds
 from dnafm.analysis.regions import Region, sequence_region
+from dnafm.genomics.sequences import BASES
 
 TOKENIZER = DNAFMTokenizer(model_max_length=64)
 IDS = TOKENIZER.convert_tokens_to_ids(list(BASES))

@@ -6,10 +6,11 @@ from hypothesis import strategies as st
 from transformers import AutoModelForMaskedLM
 
 from dnafm import DNAFMForMaskedLM, DNAFMTokenizer
-from dnafm.analysis.base_predictions import BASES, BasePredictor
+from dnafm.analysis.base_predictions import BasePredictor
 from dnafm.analysis.mutagenesis import entropy_bits, mutate, mutate_scored
 from dnafm.analysis.regions import Region, sequence_region, tiled_windows, windows_of_bases
 from dnafm.genomics import Interval, reverse_complement
+from dnafm.genomics.sequences import BASES
 
 TOKENIZER = DNAFMTokenizer(model_max_length=64)
 IDS = TOKENIZER.convert_tokens_to_ids(list(BASES))
