@@ -7,16 +7,19 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
+# Test files side by side, one process and one thread for each core.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
 .PHONY: demo test check lint types mlinter clean
 
 demo: $(VENV)/.demo
 	$(BIN)/dnafm quickstart
 
 test: lint types mlinter
-	$(BIN)/python -m pytest -m "not network"
+	$(PYTEST) -m "not network"
 
 check: lint types mlinter
-	$(BIN)/python -m pytest -m "not network and not slow"
+	$(PYTEST) -m "not network and not slow"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
