@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -33,12 +34,16 @@ DEBUG_HELP = "show the traceback of an error"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `dnafm` with these arguments, by default the process's, and return its exit code.
 
-    0: done. 1: an error that the user can put right, told in one line on stderr. 130: interrupted.
-    Wrong usage leaves through argparse with code 2.
+    0: done. 1: an error that the user can put right, told in one line on stderr. 130: interrupted. 141: who reads the
+    output, such as `head`, has enough. Wrong usage leaves through argparse with code 2.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
-        return _run(argv)
+        return _run_and_flush(argv)
+    except BrokenPipeError:
+        # What is still buffered goes nowhere, or Python would complain when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except USER_ERRORS as error:
         if "--debug" in argv:
             raise
@@ -47,6 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("dnafm: interrupted", file=sys.stderr)
         return 130
+
+
+def _run_and_flush(argv: Sequence[str]) -> int:
+    try:
+        return _run(argv)
+    finally:
+        sys.stdout.flush()
 
 
 def _run(argv: Sequence[str]) -> int:

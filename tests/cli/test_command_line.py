@@ -150,3 +150,13 @@ def test_command_modules_import_no_model_code():
     code = "import sys, dnafm.cli.quickstart; print([m for m in sys.modules if m.startswith('dnafm.training')])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert result.stdout == "[]\n"
+
+
+def test_reader_that_has_enough_is_no_error():
+    """`dnafm doctor | head` ends without a message, as other commands in a pipe do."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "dnafm.cli.main", "doctor"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
