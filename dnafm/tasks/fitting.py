@@ -109,8 +109,10 @@ def training_arguments(task: "Task", data: TaskData, given: Mapping[str, Any]) -
         fields |= {"eval_strategy": "no", "load_best_model_at_end": False, "metric_for_best_model": None}
     try:
         return TrainingArguments(**fields)
-    except TypeError as error:
-        raise ValueError(f"trainer: {error}") from error
+    except (TypeError, ValueError) as error:
+        # Of a choice that does not exist transformers names the value alone.
+        named = [f".{name}" for name, value in asked.items() if str(error).startswith(f"{value} is not a valid")]
+        raise ValueError(f"trainer{''.join(named[:1])}: {error}") from error
 
 
 def check_selection_metric(task: "Task", data: TaskData, metric: str) -> None:

@@ -83,7 +83,10 @@ def test_what_is_given_wins(task, data, tmp_path):
             {"lerning_rate": 1},
             "trainer: TrainingArguments.__init__() got an unexpected keyword argument 'lerning_rate'",
         ),
-        ({"eval_strategy": "steps", "eval_steps": 2}, "--load_best_model_at_end requires the save and eval strategy"),
+        (
+            {"eval_strategy": "steps", "eval_steps": 2},
+            "trainer: --load_best_model_at_end requires the save and eval strategy",
+        ),
     ],
 )
 def test_wrong_arguments_are_refused(task, data, tmp_path, given, message):
