@@ -3,6 +3,9 @@
 Importing the package registers configuration, tokenizer, encoder and heads with the Auto classes of transformers.
 """
 
+from importlib import import_module
+from typing import Any
+
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -47,3 +50,19 @@ __all__ = [
     "KernelReport",
     "__version__",
 ]
+
+# Functions that are imported where they are first asked for, and where they are.
+_FUNCTIONS = {
+    "embed": "dnafm.analysis.embeddings",
+    "iter_embeddings": "dnafm.analysis.embeddings",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FUNCTIONS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_FUNCTIONS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_FUNCTIONS})

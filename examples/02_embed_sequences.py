@@ -10,10 +10,9 @@ runs offline, in half a minute on two CPU cores.
 import argparse
 
 import numpy as np
-import torch
 
+import dnafm
 from dnafm.data import load_splice_junctions
-from dnafm.tasks import Embed
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--max_sequences", type=int, help="of each split, to try it out")
@@ -23,14 +22,13 @@ splits = load_splice_junctions()
 library = splits.train.sequences[: args.max_sequences]
 queries = splits.test.sequences[: args.max_sequences]
 
-# 1. The task is a module: a vector for each token, [CLS] and [EOS] at the ends.
-task = Embed.from_config({"model.backbone": "dnafm_tiny"})
-with torch.no_grad():
-    print("tokens:", tuple(task(task.collate({"sequences": queries[:2]})).shape))
+# 1. A vector for each token: [CLS], the bases, [EOS]. Without special_tokens they are those of the bases alone.
+tokens = dnafm.embed("dnafm_tiny", queries[:2], pooling="none", special_tokens=True)
+print("tokens:", np.stack(tokens).shape)
 
-# 2. The mean over the bases of each; `predict` makes the batches.
-task = Embed.from_config({"model.backbone": "dnafm_tiny", "model.pooling": "mean"})
-embeddings = np.stack(task.predict([*library, *queries])["embedding"].to_pylist())
+# 2. The mean over the bases of each sequence. The model can be one that is loaded already, too, and the sequences of
+# any length and number: `dnafm.iter_embeddings` yields one vector after the other.
+embeddings = dnafm.embed("dnafm_tiny", [*library, *queries])
 print("sequences:", embeddings.shape)
 
 # 3. What varies most between them is the share of C and G.

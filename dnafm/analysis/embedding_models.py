@@ -1,0 +1,68 @@
+"""Models that embed: the encoder inside of what a user has, with the tokenizer of its checkpoint."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from dnafm import DNAFMConfig, DNAFMModel, DNAFMTokenizer
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+def encoder_of(model: nn.Module) -> DNAFMModel:
+    """Return the encoder of a model with a head, of a task, or inside of adapters or another wrapper.
+
+    Raises:
+        ValueError: it has none.
+    """
+    encoder = next((module for module in model.modules() if isinstance(module, DNAFMModel)), None)
+    if encoder is None:
+        raise ValueError(f"The model is a {type(model).__name__}, in which there is no encoder of DNA FM.")
+    return encoder
+
+
+def model_and_tokenizer(
+    model: Any, tokenizer: DNAFMTokenizer | None = None, *, dtype: str | torch.dtype | None = None
+) -> tuple[nn.Module, DNAFMTokenizer]:
+    """Return a loaded model, and the tokenizer of its checkpoint unless one is given.
+
+    Args:
+        model: loaded; or a name, path or Hub id, which is loaded onto the accelerator where there is one.
+        tokenizer: to be used.
+        dtype: of the weights of a model by name, `"float32"` by default.
+
+    Raises:
+        ValueError: there is no such dtype, one is asked of a loaded model, or nothing tells its tokenizer.
+        OSError: there is no such checkpoint.
+    """
+    if isinstance(model, (str, Path)):
+        return _loaded(str(model), tokenizer, str(dtype or "float32").removeprefix("torch."))
+    if dtype is not None:
+        raise ValueError(f"dtype is {dtype}, and the model is loaded in one already. Load it in that dtype.")
+    return model, tokenizer or getattr(model, "tokenizer", None) or _tokenizer_of(encoder_of(model).config)
+
+
+def _loaded(name: str, tokenizer: DNAFMTokenizer | None, dtype: str) -> tuple[nn.Module, DNAFMTokenizer]:
+    # How backbones by name are loaded is known to the tasks, which are built on this room.
+    from dnafm.tasks.building import build_config, build_model, build_tokenizer
+    from dnafm.tasks.options import ModelOptions
+
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}.")
+    options = ModelOptions(backbone=name, dtype=cast(Any, dtype))
+    config = build_config(options, {})
+    model: Any = build_model(DNAFMModel, options, config, fresh_head=False)
+    device = torch.accelerator.current_accelerator() or torch.device("cpu")
+    return model.to(device), tokenizer or build_tokenizer(options, config)
+
+
+def _tokenizer_of(config: DNAFMConfig) -> DNAFMTokenizer:
+    """Return the tokenizer of the checkpoint that a config was loaded from."""
+    from dnafm.tasks.building import build_tokenizer
+    from dnafm.tasks.options import ModelOptions
+
+    if not config.name_or_path:
+        raise ValueError("The model was not loaded from a checkpoint that has a tokenizer: pass tokenizer.")
+    return build_tokenizer(ModelOptions(backbone=config.name_or_path), config)
