@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from transformers import (
+    CONFIG_MAPPING,
     AutoConfig,
     AutoModel,
     AutoModelForMaskedLM,
@@ -16,7 +17,7 @@ from transformers import (
     AutoTokenizer,
 )
 
-from .configuration_dnafm import DNAFMConfig
+from .configuration_dnafm import RELEASED_MODEL_TYPE, DNAFMConfig
 from .kernels_dnafm import KernelChoice, KernelReport
 from .modeling_dnafm import (
     DNAFMForMaskedLM,
@@ -30,6 +31,8 @@ from .tokenization_dnafm import DNAFMTokenizer
 from .version import __version__
 
 AutoConfig.register(DNAFMConfig.model_type, DNAFMConfig)
+# `AutoConfig.register` takes the model type of the class alone; this one reads two.
+CONFIG_MAPPING.register(RELEASED_MODEL_TYPE, DNAFMConfig)
 AutoTokenizer.register(DNAFMConfig, fast_tokenizer_class=DNAFMTokenizer)
 AutoModel.register(DNAFMConfig, DNAFMModel)
 AutoModelForPreTraining.register(DNAFMConfig, DNAFMForMaskedLM)

@@ -67,26 +67,11 @@ from .kernels_dnafm import (
 )
 from .losses_dnafm import IGNORED_LABEL as IGNORED_LABEL
 from .losses_dnafm import masked_lm_loss, supervised_loss
+from .released_dnafm import RELEASED_WEIGHT_NAMES, with_index_of_its_format
 
 PAIRWISE_WIDTH = 128  # most channels of a token in a pairwise head
 NORMALIZATIONS = {"LayerNorm": nn.LayerNorm, "RMSNorm": nn.RMSNorm}
 
-# Parameter names of the reference code's checkpoints and the names that they have here.
-RELEASED_WEIGHT_NAMES = {
-    r"^bert\.embeddings\.word_embeddings\.": "model.embed_tokens.",
-    r"^bert\.encoder\.layer\.(\d+)\.attention\.ln\.": r"model.layers.\1.input_layernorm.",
-    r"^bert\.encoder\.layer\.(\d+)\.attention\.self\.query\.": r"model.layers.\1.self_attn.q_proj.",
-    r"^bert\.encoder\.layer\.(\d+)\.attention\.self\.key\.": r"model.layers.\1.self_attn.k_proj.",
-    r"^bert\.encoder\.layer\.(\d+)\.attention\.self\.value\.": r"model.layers.\1.self_attn.v_proj.",
-    r"^bert\.encoder\.layer\.(\d+)\.attention\.output\.dense\.": r"model.layers.\1.self_attn.o_proj.",
-    r"^bert\.encoder\.layer\.(\d+)\.ln\.": r"model.layers.\1.post_attention_layernorm.",
-    r"^bert\.encoder\.layer\.(\d+)\.mlp\.": r"model.layers.\1.mlp.",
-    r"^bert\.encoder\.ln\.": "model.norm.",
-    r"^cls\.predictions\.transform\.dense\.": "lm_head.dense.",
-    r"^cls\.predictions\.transform\.LayerNorm\.": "lm_head.norm.",
-    r"^cls\.predictions\.decoder\.weight": "lm_head.decoder.weight",
-    r"^cls\.predictions\.bias": "lm_head.decoder.bias",
-}
 register_checkpoint_conversion_mapping(
     DNAFMConfig.model_type,
     [WeightRenaming(source, target) for source, target in RELEASED_WEIGHT_NAMES.items()],
@@ -253,6 +238,22 @@ class DNAFMPreTrainedModel(PreTrainedModel):
         """
         request = KernelRequest.of(next(self.parameters()), self.config, training=self.training)
         return report_kernels(self.config.attention_requested, self.config.rope_implementation, request)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *model_args, **kwargs):
+        """Load as transformers does, released checkpoints with an index of another format included.
+
+        Args:
+            pretrained_model_name_or_path: Folder or Hub id.
+            *model_args: Passed on.
+            **kwargs: Passed on.
+        """
+        with with_index_of_its_format(pretrained_model_name_or_path, kwargs) as folder:
+            loaded = super().from_pretrained(folder or pretrained_model_name_or_path, *model_args, **kwargs)
+        if folder is not None:
+            model = loaded[0] if isinstance(loaded, tuple) else loaded
+            model.name_or_path = model.config.name_or_path = str(pretrained_model_name_or_path)
+        return loaded
 
     def save_pretrained(self, *args, **kwargs):
         """Save as transformers does, under dnafm's parameter names.

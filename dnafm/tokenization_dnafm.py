@@ -18,12 +18,15 @@ As a table of 256 bytes it is what encodes and decodes plain sequences here, sev
 last step, which widens it to int64 or a list, a row of tokens is a `bytes` object with one byte per token.
 """
 
+import json
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,8 +34,10 @@ from tokenizers import AddedToken, Encoding, Regex, Tokenizer, decoders, normali
 from tokenizers.models import WordLevel
 from tokenizers.processors import TemplateProcessing
 from transformers import BatchEncoding, TokenizersBackend
-from transformers.tokenization_utils_base import TruncationStrategy
-from transformers.utils import PaddingStrategy, TensorType, is_torch_tensor, logging
+from transformers.tokenization_utils_base import FULL_TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, TruncationStrategy
+from transformers.utils import CONFIG_NAME, PaddingStrategy, TensorType, cached_file, is_torch_tensor, logging
+
+from .configuration_dnafm import RELEASED_MODEL_TYPE
 
 # Below the root logger of transformers, so that its verbosity holds here too, as remote code as well.
 logger = logging.get_logger(f"transformers.{__name__}")
@@ -49,6 +54,8 @@ SUFFIX_TOKENS = ("[EOS]", "[SEP]", None)
 LETTERS = {"A": "A", "C": "C", "G": "G", "T": "T", "N": "N", "U": "T"} | dict.fromkeys("RYSWKMBDHV", "N")
 
 _SIDES = ("left", "right")
+# Where `from_pretrained` finds files.
+_HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
 _ZERO, _ONE = b"\0", b"\1"
 _BYTE = {token: bytes([token_id]) for token_id, token in enumerate(VOCABULARY)}
 _WRITTEN_TOKEN = re.compile("(" + "|".join(map(re.escape, SPECIAL_TOKENS)) + ")")
@@ -109,6 +116,24 @@ def _definition(backend: Tokenizer) -> str:
 @lru_cache(maxsize=len(SUFFIX_TOKENS))
 def _own_definition(suffix_token: str | None) -> str:
     return _definition(_build_backend(suffix_token))
+
+
+def _released_settings(location: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that a released checkpoint implies, and nothing for one with tokenizer files."""
+    if os.path.isfile(location):
+        return {}
+    asked = {name: options[name] for name in _HUB_ARGUMENTS if options.get(name) is not None}
+
+    def find(name: str) -> str | None:
+        return cached_file(location, name, _raise_exceptions_for_missing_entries=False, **asked)
+
+    if find(TOKENIZER_CONFIG_FILE) or find(FULL_TOKENIZER_FILE):
+        return {}
+    path = find(CONFIG_NAME)
+    config = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+    if config.get("model_type") != RELEASED_MODEL_TYPE:
+        return {}
+    return {"suffix_token": "[SEP]", "model_max_length": config["max_position_embeddings"]}
 
 
 def _encode_ids(text: str, split_special_tokens: bool) -> bytes:
@@ -443,6 +468,18 @@ class DNAFMTokenizer(TokenizersBackend):
         self.init_kwargs["suffix_token"] = self._suffix_token
         _check_vocabulary(self.backend_tokenizer)
         self.update_post_processor()
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *init_inputs: Any, **kwargs: Any) -> Any:
+        """Load as transformers does; a released checkpoint, which has no tokenizer files, has the suffix `[SEP]`.
+
+        Args:
+            pretrained_model_name_or_path: folder or Hub id, or the path of a `tokenizer.json`.
+            init_inputs: passed on.
+            kwargs: passed on.
+        """
+        kwargs = {**_released_settings(pretrained_model_name_or_path, kwargs), **kwargs}
+        return super().from_pretrained(pretrained_model_name_or_path, *init_inputs, **kwargs)
 
     @classmethod
     def convert_to_native_format(cls, trust_remote_code: bool = False, **kwargs: Any) -> dict[str, Any]:

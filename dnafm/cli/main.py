@@ -23,6 +23,7 @@ COMMANDS = {
     "ism": ("dnafm.cli.ism", "what every substitution of a sequence changes: in-silico mutagenesis, with a figure"),
     "depmap": ("dnafm.cli.depmap", "which base depends on which other base: nucleotide dependency maps"),
     "pretrain": ("dnafm.cli.pretrain", "masked language modelling on FASTA files, on one CPU or on a cluster"),
+    "convert": ("dnafm.cli.convert", "released, Megatron-LM and fine-tuned checkpoints into dnafm's layout, or back"),
     "completion": ("dnafm.cli.completion", "a script that completes commands and options in bash or zsh"),
     "doctor": ("dnafm.cli.doctor", "show what this machine offers and which kernels would run"),
 }

@@ -31,6 +31,7 @@ HUB_FILES = {
     "kernels_dnafm.py",
     "losses_dnafm.py",
     "modeling_dnafm.py",
+    "released_dnafm.py",
     "tokenization_dnafm.py",
 }
 SEQUENCES = ["ACGTNACGT", "gattaca", "AC[MASK]GT"]
