@@ -9,6 +9,7 @@ import numpy as np
 
 from dnafm.analysis.base_predictions import BasePredictor, MaskedRequest
 from dnafm.analysis.regions import Region, Window, checked_window_bp, tiled_windows, windows_of_bases
+from dnafm.analysis.score_formulas import entropy_bits
 from dnafm.data.batching import look_ahead_batches, restore_order
 from dnafm.genomics.sequences import BASES
 
@@ -39,7 +40,9 @@ class Mutagenesis:
     @property
     def entropy_bits(self) -> np.ndarray | None:
         """(bases,) float32 entropy of the predicted bases, 0 to 2 bits; None without log-probabilities."""
-        return None if self.log_probabilities is None else entropy_bits(self.log_probabilities)
+        if self.log_probabilities is None:
+            return None
+        return entropy_bits(self.log_probabilities).astype(np.float32)
 
 
 def mutate(
@@ -130,15 +133,6 @@ def mutate_scored(
         region = waiting.popleft()
         effects = _changes(windows_of(region), chain([first], scores), on_progress)
         yield Mutagenesis(region, effects, effect_name)
-
-
-def entropy_bits(log_probabilities: np.ndarray) -> np.ndarray:
-    """Return the entropy of each row, 0 to 2 bits.
-
-    Args:
-        log_probabilities: (bases, 4) natural logarithms.
-    """
-    return -(np.exp(log_probabilities) * log_probabilities).sum(axis=1) / np.float32(np.log(2))
 
 
 def reference_indices(sequence: str) -> np.ndarray:

@@ -2,14 +2,17 @@
 
 import argparse
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dnafm.analysis.chunked_runs import ChunkedRun
+    from dnafm.analysis.region_runs import RegionWork
     from dnafm.analysis.regions import Region
-    from dnafm.genomics import ReferenceGenome
+    from dnafm.genomics import Interval, ReferenceGenome
 
 MOST_FIGURES = 50
 
@@ -18,8 +21,8 @@ def add_region_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of what is read, with which model, and what is written."""
     parser.add_argument(
         "input",
-        help="a sequence, or a FASTA file, plain or bgzip, of which each record is read; with --fasta a BED file, or "
-        "a region such as chr1:1001-1200 (from 1)",
+        help="a sequence, or a FASTA file, plain or bgzip, of which each record is read; with --fasta a BED file, "
+        "a region such as chr1:1001-1200 (from 1), or the name of a contig",
     )
     parser.add_argument("--fasta", metavar="FILE", help="genome of the regions, plain or bgzip")
     parser.add_argument(
@@ -56,11 +59,17 @@ def add_region_options(parser: argparse.ArgumentParser) -> None:
         default="float32",
         help="of weights and computation; auto: that of the checkpoint (default: %(default)s)",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace existing files, and parts of a run with other options"
+    )
 
 
-def check_region_options(args: argparse.Namespace) -> None:
+def check_region_options(args: argparse.Namespace, *, tracks: Sequence[str] | None = None) -> None:
     """Check what can be checked before weights are loaded.
+
+    Args:
+        args: of the command.
+        tracks: files that are written, too; None where the command writes none.
 
     Raises:
         ValueError: nothing is to be written, an extension is unknown, or a number is out of its range.
@@ -70,8 +79,9 @@ def check_region_options(args: argparse.Namespace) -> None:
     from dnafm.reports.region_figures import checked_extension
     from dnafm.reports.region_tables import ARRAYS
 
-    if args.output is None and args.plot is None:
-        raise ValueError("There is nothing to write. Name a table by --output, or a figure by --plot.")
+    if args.output is None and args.plot is None and not tracks:
+        others = "" if tracks is None else " Tracks are named by --entropy_track and --log_probability_track."
+        raise ValueError(f"There is nothing to write. Name a table by --output, or a figure by --plot.{others}")
     if args.batch < 1:
         raise ValueError(f"--batch is {args.batch}; it must be at least 1 token.")
     if args.output is not None and not args.output.endswith((ARRAYS, *EXTENSIONS)):
@@ -79,7 +89,7 @@ def check_region_options(args: argparse.Namespace) -> None:
         raise ValueError(f"--output {args.output}: the extension says the format; it is one of {known}.")
     if args.plot is not None:
         checked_extension(args.plot)
-    for path in (Path(each) for each in (args.output, args.plot) if each is not None):
+    for path in (Path(each) for each in (args.output, args.plot, *(tracks or ())) if each is not None):
         if path.exists() and not args.overwrite:
             raise FileExistsError(f"{path} exists. Write to another file, or replace it by --overwrite.")
         if not path.parent.is_dir():
@@ -107,6 +117,53 @@ def regions_of(args: argparse.Namespace, *, window_bp: int) -> "Iterator[Region]
         raise ValueError(
             f"{args.input!r} is neither a file nor a sequence of DNA. With --fasta it may be a region: chr1:1-100."
         )
+
+
+@contextmanager
+def genome_intervals(args: argparse.Namespace) -> "Iterator[tuple[ReferenceGenome, list[Interval] | None]]":
+    """Give the genome of the input, and the intervals of it; None for all contigs, where the input is a FASTA file.
+
+    Raises:
+        ValueError: the input is a sequence, or holds no interval.
+    """
+    from dnafm.genomics import ReferenceGenome
+
+    if args.fasta is not None:
+        with ReferenceGenome(args.fasta, contig_aliases=args.contig_aliases) as genome:
+            yield genome, list(_intervals(args.input, genome))
+    elif os.path.exists(args.input):
+        with ReferenceGenome(args.input) as genome:
+            yield genome, None
+    else:
+        raise ValueError(
+            f"A track lies along a genome, and {args.input!r} is none. Name a FASTA file, or by --fasta the genome of "
+            "a region."
+        )
+
+
+def finish_regions(
+    args: argparse.Namespace, work: "RegionWork", regions: "Iterable[Region]", *, doing: str
+) -> "ChunkedRun":
+    """Compute the results of regions, and return the run that has them for `write_regions`; ranks share the work.
+
+    Args:
+        args: of the command.
+        work: what is computed.
+        regions: the same on all ranks.
+        doing: what the progress bar says.
+    """
+    from tqdm import tqdm
+
+    from dnafm.reports.region_tables import with_own_names
+
+    run = _region_run(args, work)
+    # Silent where stderr is no terminal.
+    is_silent = None if run.is_main_process else True
+    with tqdm(desc=doing, unit=" bases", disable=is_silent, leave=False) as bar:
+        work.finish(run, with_own_names(regions, args.output), on_progress=bar.update)
+    if run.n_resumed:
+        print(f"Went on from {run.n_resumed:,} finished chunks of an earlier run.")
+    return run
 
 
 def write_regions(
@@ -163,12 +220,35 @@ def _kept(results: Iterable[Any], shown: list[Any]) -> Iterator[Any]:
         yield result
 
 
-def _intervals(text: str, genome: "ReferenceGenome") -> Iterator[Any]:
-    from dnafm.genomics import parse_region, read_bed
+def _region_run(args: argparse.Namespace, work: "RegionWork") -> "ChunkedRun":
+    """Return the run that keeps finished chunks of the regions beside what is written."""
+    from dnafm.analysis.chunked_runs import ChunkedRun
+    from dnafm.analysis.variant_sources import file_identity
+    from dnafm.cli.scored_models import model_identity
+    from dnafm.version import __version__
+
+    settings = {
+        "command": args.command,
+        "input": file_identity(args.input) if os.path.exists(args.input) else args.input,
+        "genome": None if args.fasta is None else file_identity(args.fasta),
+        **{name: getattr(args, name, None) for name in ("contig_aliases", "scores", "target", "window", "strand")},
+        "batch": args.batch,
+        "model": model_identity(argparse.Namespace(**{"model": None, **vars(args)})),
+        "chunk_bp": [work.chunk_bp, work.split_bp],
+        "dnafm": __version__,
+    }
+    return ChunkedRun(args.output or args.plot, settings, overwrite=args.overwrite)
+
+
+def _intervals(text: str, genome: "ReferenceGenome") -> "Iterator[Interval]":
+    from dnafm.genomics import Interval, parse_region, read_bed
     from dnafm.genomics.intervals import check_within
 
     if not os.path.exists(text):
-        interval = parse_region(text, contig_lengths=genome.contig_lengths if text in genome.contigs else None)
+        if text in genome:
+            yield Interval(genome.resolve(text), 0, genome.contig_lengths[genome.resolve(text)])
+            return
+        interval = parse_region(text)
         check_within(interval, {interval.contig: genome.contig_lengths[genome.resolve(interval.contig)]})
         yield interval
         return

@@ -96,6 +96,17 @@ def write_results(
     return n_bases
 
 
+def with_own_names(regions: "Iterable[Region]", path: str | os.PathLike | None) -> "Iterator[Region]":
+    """Yield regions, and raise a ValueError where a second one has a name by which an array of the file is found."""
+    names = set()
+    for region in regions:
+        if path is not None and os.fspath(path).endswith(ARRAYS):
+            if region.id in names:
+                raise _two_of_a_name(path, region)
+            names.add(region.id)
+        yield region
+
+
 def _chunks(tables: Iterator[Any]) -> Iterator[list[Any]]:
     chunk: list[Any] = []
     for table in tables:
@@ -121,14 +132,18 @@ def _write_arrays(
     for result in results:
         own = arrays_of(result)
         if own.keys() & arrays.keys():
-            raise ValueError(
-                f"{path}: two regions are called {result.region.id!r}, by which arrays are found. Give them other "
-                "names, or write a table such as .parquet."
-            )
+            raise _two_of_a_name(path, result.region)
         arrays.update(own)
         n_bases += result.region.n_bases
     write_atomically(path, lambda stream: np.savez_compressed(stream, allow_pickle=False, **arrays))
     return n_bases
+
+
+def _two_of_a_name(path: str | os.PathLike, region: "Region") -> ValueError:
+    return ValueError(
+        f"{os.fspath(path)}: two regions are called {region.id!r}, by which arrays are found. Give them other names, "
+        "or write a table such as .parquet."
+    )
 
 
 def _places(region: "Region") -> dict[str, Any]:

@@ -1,0 +1,91 @@
+"""Work in chunks that are kept as they are finished: on one rank or many, and going on after an interruption."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import pyarrow as pa
+from accelerate import PartialState  # type: ignore[import-untyped]
+
+from dnafm.analysis.finished_chunks import FinishedChunks
+from dnafm.analysis.variant_runs import process_state
+
+Chunk = TypeVar("Chunk")
+
+
+class ChunkedRun:
+    """Ranks that share the chunks of some work, and keep them in the folder `OUTPUT.parts` until they are written.
+
+    A later run with the same settings goes on from what is there. What is made of the chunks is the same bytes whether
+    the work was interrupted or not, from one rank or many, where a chunk does not depend on the others.
+
+    Args:
+        output: the file beside which chunks are kept.
+        settings: what chunks depend on, as JSON holds it.
+        overwrite: begin anew where there are chunks of other settings.
+        state: ranks that share the work, by default those of `process_state`.
+    """
+
+    def __init__(
+        self,
+        output: str | os.PathLike,
+        settings: Mapping[str, Any],
+        *,
+        overwrite: bool = False,
+        state: PartialState | None = None,
+    ):
+        self.state = state or process_state()
+        self.n_resumed = 0
+        self._n_chunks = 0
+        self._overwrite = overwrite
+        self._kept = FinishedChunks(output, settings)
+
+    def finish(
+        self,
+        chunks: Iterable[Chunk],
+        compute: Callable[[Chunk], pa.Table],
+        *,
+        on_passed: Callable[[Chunk], object] | None = None,
+    ) -> None:
+        """Compute the chunks that are missing, each on one rank; all ranks come back when all chunks are there.
+
+        Args:
+            chunks: the same on all ranks.
+            compute: returns what is kept of a chunk.
+            on_passed: is told of the chunks that this rank leaves out.
+
+        Raises:
+            ValueError: the folder has chunks of other settings.
+            OSError: a chunk cannot be written.
+        """
+        if self.is_main_process:
+            self.n_resumed = self._kept.prepare(overwrite=self._overwrite)
+        self.state.wait_for_everyone()
+        self._n_chunks = 0
+        try:
+            for index, chunk in enumerate(chunks):
+                if index % self.state.num_processes == self.state.process_index and not self._kept.has(index):
+                    self._kept.write(index, compute(chunk))
+                elif on_passed is not None:
+                    on_passed(chunk)
+                self._n_chunks += 1
+        finally:
+            # Input that is wrong from the start leaves nothing behind.
+            if self.is_main_process and not any(self._kept.folder.glob("*.arrow")):
+                self._kept.remove()
+        self.state.wait_for_everyone()
+
+    @property
+    def is_main_process(self) -> bool:
+        """Whether this is the first rank, the one that writes."""
+        return self.state.is_main_process
+
+    def tables(self) -> Iterator[pa.Table]:
+        """Yield what was kept, in the order of the chunks."""
+        return self._kept.read(self._n_chunks)
+
+    def remove(self) -> None:
+        """Remove the folder, when all is written; called by all ranks, which come back together."""
+        if self.is_main_process:
+            self._kept.remove()
+        self.state.wait_for_everyone()
