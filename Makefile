@@ -10,16 +10,20 @@ export TOKENIZERS_PARALLELISM := false
 # Test files side by side, one process and one thread for each core.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-.PHONY: demo test check lint types mlinter clean
+.PHONY: demo test check quantized lint types mlinter clean
 
 demo: $(VENV)/.demo
 	$(BIN)/dnafm quickstart
 
-test: lint types mlinter
+test: lint types mlinter quantized
 	$(PYTEST) -m "not network"
 
-check: lint types mlinter
+check: lint types mlinter quantized
 	$(PYTEST) -m "not network and not slow"
+
+# torchao is apart: where it is installed, transformers imports it always, and it speaks on stderr.
+quantized: $(VENV)/.dev
+	PYTHONPATH=$(VENV)/torchao $(BIN)/python -m pytest --quiet tests/modeling/test_quantised.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -46,4 +50,5 @@ $(VENV)/.demo: $(VENV)/.torch setup.cfg
 
 $(VENV)/.dev: $(VENV)/.torch setup.cfg
 	$(PIP) --editable '.[dev]'
+	$(PIP) --no-deps --target $(VENV)/torchao --upgrade torchao
 	touch $@

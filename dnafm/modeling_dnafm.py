@@ -18,6 +18,7 @@ and the final norm a padded batch is (1, T, hidden), the T tokens of all its seq
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any, cast
 
 import torch
@@ -43,6 +44,7 @@ from transformers.modeling_outputs import (
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.processing_utils import Unpack
+from transformers.quantizers.auto import AutoQuantizationConfig
 from transformers.utils import TransformersKwargs
 from transformers.utils.generic import can_return_tuple
 from transformers.utils.import_utils import is_tracing
@@ -70,6 +72,7 @@ from .losses_dnafm import masked_lm_loss, supervised_loss
 from .released_dnafm import RELEASED_WEIGHT_NAMES, with_index_of_its_format
 
 PAIRWISE_WIDTH = 128  # most channels of a token in a pairwise head
+HEAD_MODULES = ("lm_head", "classifier")
 NORMALIZATIONS = {"LayerNorm": nn.LayerNorm, "RMSNorm": nn.RMSNorm}
 
 register_checkpoint_conversion_mapping(
@@ -246,8 +249,11 @@ class DNAFMPreTrainedModel(PreTrainedModel):
         Args:
             pretrained_model_name_or_path: Folder or Hub id.
             *model_args: Passed on.
-            **kwargs: Passed on.
+            **kwargs: Passed on. A `quantization_config` leaves the heads in the dtype of the model, unless it says
+                itself which modules are not to be converted.
         """
+        if kwargs.get("quantization_config") is not None:
+            kwargs["quantization_config"] = _without_heads(kwargs["quantization_config"])
         with with_index_of_its_format(pretrained_model_name_or_path, kwargs) as folder:
             loaded = super().from_pretrained(folder or pretrained_model_name_or_path, *model_args, **kwargs)
         if folder is not None:
@@ -834,6 +840,19 @@ def _traced_sequence_ids(
     if cu_seq_lens is not None:
         return sequence_ids_from_boundaries(cu_seq_lens, inputs.shape[1])
     return None if position_ids is None else find_packed_sequence_indices(position_ids.expand(inputs.shape[:2]))
+
+
+def _without_heads(quantization_config: Any) -> Any:
+    """A copy of a quantization config that skips the heads, where it names no modules to skip of its own."""
+    if isinstance(quantization_config, dict):
+        config = AutoQuantizationConfig.from_dict(quantization_config)
+    else:
+        config = deepcopy(quantization_config)
+    # Of its own accord transformers skips the decoder alone.
+    for name in ("modules_to_not_convert", "llm_int8_skip_modules"):
+        if getattr(config, name, HEAD_MODULES) is None:
+            setattr(config, name, list(HEAD_MODULES))
+    return config
 
 
 def _classifier_width(hidden_size: int) -> int:
