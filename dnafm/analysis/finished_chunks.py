@@ -11,7 +11,7 @@ from typing import Any
 try:
     import pyarrow as pa
 except ImportError as error:
-    raise ImportError("Scores of variants are kept by pyarrow: pip install 'dnafm[train]'") from error
+    raise ImportError("Finished chunks are kept by pyarrow: pip install 'dnafm[train]'") from error
 
 _SETTINGS = "settings.json"
 
@@ -59,7 +59,11 @@ class FinishedChunks:
         return self._path(index).exists()
 
     def write(self, index: int, rows: pa.Table) -> None:
-        """Keep a finished chunk."""
+        """Keep a finished chunk.
+
+        Raises:
+            OSError: the disk is full; the chunks before it stay.
+        """
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, rows.schema) as writer:
             writer.write_table(rows)
@@ -92,8 +96,15 @@ class FinishedChunks:
 
 def _write_whole(path: Path, data: Any) -> None:
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-    with temporary.open("xb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, path)
+    try:
+        with temporary.open("xb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OSError(
+            f"{path} cannot be written to the end ({error.strerror}). Is the disk full? Finished chunks are kept: "
+            "make room, and run again."
+        ) from error

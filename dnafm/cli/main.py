@@ -19,6 +19,7 @@ COMMANDS = {
     "validate": ("dnafm.cli.validate", "measure a fitted model on its validation split"),
     "test": ("dnafm.cli.test", "measure a fitted model on its test split"),
     "predict": ("dnafm.cli.predict", "a table of predictions, or of embeddings, for the rows of a file"),
+    "embed": ("dnafm.cli.embed", "vectors of sequences or bases, from FASTA, BED or a table to parquet, npy, h5ad"),
     "score": ("dnafm.cli.score", "effects of variants, from VCF and FASTA to scores in VCF or a table"),
     "ism": ("dnafm.cli.ism", "what every substitution of a sequence changes: in-silico mutagenesis, with a figure"),
     "depmap": ("dnafm.cli.depmap", "which base depends on which other base: nucleotide dependency maps"),
