@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dnafm.analysis.embedding_runs import EmbeddingRun
     from dnafm.analysis.embedding_tables import EmbeddingLayout
     from dnafm.analysis.named_sequences import SequenceSource
+    from dnafm.analysis.track_runs import TrackRun
 
 DESCRIPTION = """\
 Embed sequences: a vector for each, or for each of its bases, in the order of the input.
@@ -20,6 +21,7 @@ Embed sequences: a vector for each, or for each of its bases, in the order of th
   dnafm embed genes.fa.gz -o genes.parquet
   dnafm embed peaks.bed --fasta ref.fa -o peaks.safetensors --strand both
   dnafm embed table.csv --sequence_column seq -o table.h5ad --layer 3 6
+  dnafm embed contigs.fa -o contigs.npy --entropy_track entropy.bw
   torchrun --nproc_per_node 8 --module dnafm embed genes.fa -o genes.npy --backbone dnafm --dtype bfloat16
 
 Intervals of a BED file are read along their own strand. Longer sequences than the model reads are read in overlapping
@@ -41,12 +43,15 @@ What .safetensors and .npy cannot hold is beside them in OUTPUT.ids.tsv.
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add the options of `dnafm embed`."""
+    from dnafm.cli.track_options import add_track_options
+
     parser = subparsers.add_parser(
         "embed", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     _add_files(parser)
     _add_model(parser)
     _add_rules(parser)
+    add_track_options(parser)
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:
@@ -144,22 +149,31 @@ def run(args: argparse.Namespace) -> None:
     from dnafm.analysis.embedding_shards import checked_size
     from dnafm.analysis.variant_runs import process_state
     from dnafm.cli.console import distributed_run
+    from dnafm.cli.track_options import check_track_options, track_paths, write_finished
     from dnafm.training.progress import quiet_transformers
 
     check_output(args.output, per_base=args.pooling == "none", overwrite=args.overwrite)
+    check_track_options(args)
     checked_size(args.max_shard_size)
     with ExitStack() as stack:
         stack.enter_context(distributed_run())
         stack.enter_context(quiet_transformers(keep_warnings=True))
         state = process_state()
-        checked = _checked(args, _source(args, stack), state)
+        source = _source(args, stack)
+        if track_paths(args) and not source.has_intervals:
+            raise ValueError(f"A track lies along a genome, and {args.input} is a table. Name a FASTA or BED file.")
+        checked = _checked(args, source, state)
         layout = _layout(args, checked)
         check_layout(args.output, layout, overwrite=args.overwrite)
         run = _run(args, checked, layout, state)
         n_resumed = _finished(run, checked, state)
+        # All is finished before anything is written: files of an interrupted run would be in the way of the next.
+        tracks = _finished_tracks(args, state) if track_paths(args) else None
         written = run.write(max_shard_size=args.max_shard_size)
         if run.is_main_process:
             _print_report(checked, n_resumed, written)
+        if tracks is not None:
+            write_finished(tracks)
 
 
 def _source(args: argparse.Namespace, stack: ExitStack) -> "SequenceSource":
@@ -252,6 +266,17 @@ def _finished(run: "EmbeddingRun", checked: "CheckedInput", state: "PartialState
             bar.update(n_bases)
 
         return run.finish(on_progress=advance)
+
+
+def _finished_tracks(args: argparse.Namespace, state: "PartialState") -> "TrackRun":
+    from dnafm.cli.region_options import genome_intervals
+    from dnafm.cli.scored_models import load_predictor, model_identity
+    from dnafm.cli.track_options import finish_tracks
+
+    predictor = load_predictor(args, state.device)
+    identity = model_identity(argparse.Namespace(**vars(args), model=None))
+    with genome_intervals(args) as (genome, intervals):
+        return finish_tracks(args, predictor, genome, intervals, model=identity, window_bp=args.window)
 
 
 def _is_silent(state: "PartialState") -> bool | None:

@@ -45,11 +45,14 @@ def build_parser(prog: str) -> TaskParser:
 
 def run(args: Namespace) -> None:
     """Predict as the arguments say."""
+    from dnafm.cli.output_files import check_extension, check_new_file
     from dnafm.cli.task_reports import print_first_rank
+    from dnafm.data.prediction_tables import EXTENSIONS
     from dnafm.tasks.fitted import build_untrained, load_fitted, predict_to_file
 
     output, settings = Path(args.output), settings_of(args)
-    _check_output(output, overwrite=args.overwrite)
+    check_new_file(output, overwrite=args.overwrite)
+    check_extension(output, EXTENSIONS)
     with distributed_run(), quiet_transformers(keep_warnings=True):
         if settings.task in ("Embed", "MaskedLM") and args.checkpoint is None:
             task, arguments = build_untrained(settings)
@@ -59,15 +62,3 @@ def run(args: Namespace) -> None:
             task, settings, output, split=args.split, bf16=arguments.bf16, overwrite=args.overwrite
         )
         print_first_rank(f"{n_rows:,} rows written to {output}.")
-
-
-def _check_output(path: Path, *, overwrite: bool) -> None:
-    """Check the table's path before weights are loaded for nothing."""
-    from dnafm.data.prediction_tables import EXTENSIONS
-
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists. Write to another file, or replace it by --overwrite.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"The folder {path.parent} does not exist. Make it, or write to another one.")
-    if not path.name.endswith(EXTENSIONS):
-        raise ValueError(f"--output {path}: the extension says the format; it is one of {', '.join(EXTENSIONS)}.")

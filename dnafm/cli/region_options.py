@@ -69,12 +69,13 @@ def check_region_options(args: argparse.Namespace, *, tracks: Sequence[str] | No
 
     Args:
         args: of the command.
-        tracks: files that are written, too; None where the command writes none.
+        tracks: other files that are written, which have checks of their own; None where the command writes none.
 
     Raises:
         ValueError: nothing is to be written, an extension is unknown, or a number is out of its range.
         OSError: a file exists, or its folder does not.
     """
+    from dnafm.cli.output_files import check_extension, check_new_file
     from dnafm.data.prediction_tables import EXTENSIONS
     from dnafm.reports.region_figures import checked_extension
     from dnafm.reports.region_tables import ARRAYS
@@ -84,16 +85,12 @@ def check_region_options(args: argparse.Namespace, *, tracks: Sequence[str] | No
         raise ValueError(f"There is nothing to write. Name a table by --output, or a figure by --plot.{others}")
     if args.batch < 1:
         raise ValueError(f"--batch is {args.batch}; it must be at least 1 token.")
-    if args.output is not None and not args.output.endswith((ARRAYS, *EXTENSIONS)):
-        known = ", ".join((ARRAYS, *EXTENSIONS))
-        raise ValueError(f"--output {args.output}: the extension says the format; it is one of {known}.")
+    if args.output is not None:
+        check_extension(Path(args.output), (ARRAYS, *EXTENSIONS))
     if args.plot is not None:
         checked_extension(args.plot)
-    for path in (Path(each) for each in (args.output, args.plot, *(tracks or ())) if each is not None):
-        if path.exists() and not args.overwrite:
-            raise FileExistsError(f"{path} exists. Write to another file, or replace it by --overwrite.")
-        if not path.parent.is_dir():
-            raise FileNotFoundError(f"The folder {path.parent} does not exist. Make it, or write to another one.")
+    for path in (Path(each) for each in (args.output, args.plot) if each is not None):
+        check_new_file(path, overwrite=args.overwrite)
 
 
 def regions_of(args: argparse.Namespace, *, window_bp: int) -> "Iterator[Region]":

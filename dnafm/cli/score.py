@@ -140,11 +140,14 @@ def run(args: argparse.Namespace) -> None:
     """Score as the arguments say."""
     from dnafm.analysis.variant_runs import process_state
     from dnafm.analysis.variant_sources import VariantSource
+    from dnafm.analysis.variant_tables import OUTPUT_EXTENSIONS
     from dnafm.cli.console import distributed_run
+    from dnafm.cli.output_files import check_extension, check_new_file
     from dnafm.genomics import ReferenceGenome
     from dnafm.training.progress import quiet_transformers
 
-    _check_output(Path(args.output), overwrite=args.overwrite)
+    check_new_file(Path(args.output), overwrite=args.overwrite)
+    check_extension(Path(args.output), OUTPUT_EXTENSIONS)
     with (
         distributed_run(),
         quiet_transformers(keep_warnings=True),
@@ -216,20 +219,6 @@ def _regions(args: argparse.Namespace, reference: "ReferenceGenome") -> "tuple[I
         return None
     lengths = reference.contig_lengths
     return tuple(parse_region(text, contig_lengths=lengths if text in lengths else None) for text in args.region)
-
-
-def _check_output(path: Path, *, overwrite: bool) -> None:
-    """Check the path before weights are loaded for nothing."""
-    from dnafm.analysis.variant_tables import OUTPUT_EXTENSIONS
-
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists. Write to another file, or replace it by --overwrite.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"The folder {path.parent} does not exist. Make it, or write to another one.")
-    if not path.name.endswith(OUTPUT_EXTENSIONS):
-        raise ValueError(
-            f"--output {path}: the extension says the format; it is one of {', '.join(OUTPUT_EXTENSIONS)}."
-        )
 
 
 def _command(args: argparse.Namespace) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -48,13 +49,15 @@ def track_paths(args: argparse.Namespace) -> dict[str, str]:
 
 
 def check_track_options(args: argparse.Namespace) -> None:
-    """Check what can be checked before weights are loaded; whether files exist is checked with those of the command.
+    """Check what can be checked before weights are loaded.
 
     Raises:
         ValueError: an extension is not that of bigWig, both files are one, or the stride is out of its range.
         ImportError: a library is missing.
+        OSError: a file exists, or its folder does not.
     """
     from dnafm.analysis.track_windows import check_stride
+    from dnafm.cli.output_files import check_new_file
     from dnafm.genomics.bigwig import EXTENSIONS
     from dnafm.genomics.htslib import import_optional
 
@@ -69,6 +72,8 @@ def check_track_options(args: argparse.Namespace) -> None:
             raise ValueError(f"--{option} {path}: the extension must be one of {', '.join(EXTENSIONS)}.")
     if len(set(paths.values())) < len(paths):
         raise ValueError(f"--entropy_track and --log_probability_track are both {args.entropy_track}. Name two files.")
+    for path in map(Path, paths.values()):
+        check_new_file(path, overwrite=args.overwrite)
 
 
 def finish_tracks(

@@ -391,3 +391,24 @@ def test_missing_library_is_told_before_weights_are_loaded(files, dnafm, monkeyp
     assert code == 1
     assert errors == "dnafm: error: Files of AnnData need anndata: pip install 'dnafm[anndata]'\n"
     assert not list(files.glob("out*"))
+
+
+@pytest.mark.parametrize("strand", ["forward", "both"])
+def test_tracks_beside_the_vectors_are_those_of_ism(files, dnafm, strand):
+    """The same bytes, for the intervals of the input; the vectors are what they are without."""
+    options = ("peaks.bed", "--fasta", "genome.fa", "--strand", strand, "--stride", "4", "--window", "32")
+    assert dnafm("embed", *options, "-o", "alone.npy")[0] == 0
+    assert dnafm("embed", *options, "-o", "peaks.npy", "--entropy_track", "embed.bw")[0] == 0
+    assert dnafm("ism", *options, "--entropy_track", "ism.bw")[0] == 0
+    assert Path("embed.bw").read_bytes() == Path("ism.bw").read_bytes()
+    np.testing.assert_array_equal(np.load("peaks.npy"), np.load("alone.npy"))
+
+
+def test_track_of_a_table_is_refused(files, dnafm):
+    """A table has no genome along which it could lie; nothing is made."""
+    code, output, errors = dnafm(
+        "embed", "genes.csv", "--sequence_column", "bases", "-o", "genes.npy", "--entropy_track", "e.bw"
+    )
+    assert (code, output) == (1, "")
+    assert errors.startswith("dnafm: error: A track lies along a genome, and genes.csv is a table.")
+    assert not {"genes.npy", "e.bw", "genes.npy.parts"} & {path.name for path in Path().iterdir()}
