@@ -25,6 +25,7 @@ COMMANDS = {
     "depmap": ("dnafm.cli.depmap", "which base depends on which other base: nucleotide dependency maps"),
     "pretrain": ("dnafm.cli.pretrain", "masked language modelling on FASTA files, on one CPU or on a cluster"),
     "convert": ("dnafm.cli.convert", "released, Megatron-LM and fine-tuned checkpoints into dnafm's layout, or back"),
+    "push": ("dnafm.cli.push", "publish a checkpoint on the Hugging Face Hub, with its model card"),
     "completion": ("dnafm.cli.completion", "a script that completes commands and options in bash or zsh"),
     "doctor": ("dnafm.cli.doctor", "show what this machine offers and which kernels would run"),
 }

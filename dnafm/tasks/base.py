@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.utils import cached_file
 
+from dnafm.checkpoints.backbones import backbone_location
 from dnafm.configuration_dnafm import DNAFMConfig
 from dnafm.data.strands import other_strand
 from dnafm.data.table_options import TableOptions
@@ -125,8 +127,7 @@ class Task(nn.Module, ABC):
             ValueError: an unknown option, or the checkpoint has no head of this kind.
             OSError: there is no such checkpoint.
         """
-        path = Path(folder) / TASK_FILE
-        saved = json.loads(path.read_text()) if path.is_file() else {}
+        saved = _saved_options(backbone_location(str(folder)))
         # What made the weights is done; they are loaded as they are.
         for name in ("from_scratch", "lora", "frozen", "config_overrides", "gradient_checkpointing"):
             saved.get("model", {}).pop(name, None)
@@ -384,6 +385,18 @@ class Task(nn.Module, ABC):
     def with_options(self: TaskT, **changes: Any) -> TaskT:
         """Return the same model under other options of reading, such as `reverse_complement`."""
         return type(self)(self.model, self.tokenizer, replace(self.options, **changes))
+
+
+def _saved_options(location: str) -> dict[str, Any]:
+    """Return what `save_pretrained` left in a folder or on the Hub, and nothing for other checkpoints."""
+    # Whether there is such a checkpoint at all is asked for its config.
+    path = cached_file(
+        location,
+        TASK_FILE,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    return {} if path is None else json.loads(Path(path).read_text())
 
 
 def merged_model(model: Any, folder: Path) -> Any:

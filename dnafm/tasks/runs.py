@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+import transformers
 from transformers import TrainerCallback, TrainingArguments, set_seed
 
+from dnafm.checkpoints.backbones import backbone_location
 from dnafm.data.table_options import TableOptions
 from dnafm.data.task_data import TaskData, load_task_data
 from dnafm.tasks import TASKS
@@ -18,14 +21,29 @@ from dnafm.tasks.base import Task
 from dnafm.tasks.building import build_config, build_tokenizer
 from dnafm.tasks.configuration import as_nested, write_config
 from dnafm.tasks.evaluating import Evaluation, evaluate_rows, rank_and_ranks
-from dnafm.tasks.fitting import TRAINING_DEFAULTS, FitResult, fit, training_arguments
+from dnafm.tasks.fitting import TRAINING_DEFAULTS, FitResult, fit, n_trained_parameters, training_arguments
 from dnafm.tasks.options import ModelOptions
 from dnafm.training.checkpointing import checkpoint_to_resume
+from dnafm.version import __version__
 
 CONFIG_NAME = "config.yaml"
 METRICS_NAME = "metrics.json"
 # An order to one call, and no property of the run.
 _OF_CALL = ("resume_from_checkpoint",)
+# What is told of the training, whether it was given or is a default that suits the task.
+_TOLD_ARGUMENTS = (
+    "learning_rate",
+    "num_train_epochs",
+    "max_steps",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "lr_scheduler_type",
+    "warmup_steps",
+    "weight_decay",
+    "optim",
+    "bf16",
+    "seed",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +117,7 @@ def prepare(settings: RunSettings) -> Run:
 
 def run_fit(run: Run, *, callbacks: Sequence[TrainerCallback] = ()) -> FitResult:
     """Fit, and leave the settings and the metrics beside the checkpoint; the settings from the first step on."""
-    settings = run.settings
+    settings, training = run.settings, _training_record(run)
     result = fit(
         run.task,
         run.data,
@@ -110,8 +128,25 @@ def run_fit(run: Run, *, callbacks: Sequence[TrainerCallback] = ()) -> FitResult
     )
     if rank_and_ranks()[0] == 0:
         history = {"log_history": result.log_history, "best_step": result.best_step, "seconds": result.seconds}
-        write_json(settings.output_dir / METRICS_NAME, {"validation": result.metrics, **history})
+        document = {"validation": result.metrics, "training": training, **history}
+        write_json(settings.output_dir / METRICS_NAME, document)
     return result
+
+
+def _training_record(run: Run) -> dict[str, Any]:
+    """Return what a reader of the metrics asks about the training."""
+    arguments = {name: getattr(run.arguments, name) for name in _TOLD_ARGUMENTS}
+    return {
+        "versions": {"dnafm": __version__, "torch": torch.__version__, "transformers": transformers.__version__},
+        # By name alone nobody could tell a Hub id from a folder that is no longer there.
+        "base_is_on_hub": not Path(backbone_location(run.settings.model.backbone)).exists(),
+        "data_are_on_hub": not Path(run.settings.data.path).exists(),
+        "rows": {split: len(rows) for split, rows in run.data.splits.items()},
+        "parameters": sum(weight.numel() for weight in run.task.model.parameters()),
+        "trained_parameters": n_trained_parameters(run.task.model),
+        "ranks": max(1, run.arguments.world_size),
+        "arguments": arguments,
+    }
 
 
 class _ConfigWriter(TrainerCallback):

@@ -1,0 +1,64 @@
+"""What tests let another process do, whose Hub is the stand-in: pushing and pulling with the clients of users."""
+
+import contextlib
+import io
+import os
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+from dnafm import DNAFMForMaskedLM, DNAFMTokenizer
+from dnafm.cli import main as cli
+
+SEQUENCES = ["ACGTNACGT", "gattaca", "AC[MASK]GT"]
+
+
+def run_dnafm(*words: object, token: str | None = "hf_writer") -> tuple[int, str, str]:
+    """Run a command as whoever a token belongs to; return its exit code, what it printed, and its errors."""
+    out, err = io.StringIO(), io.StringIO()
+    with _logged_in_by(token), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = cli.main(list(map(str, words)))
+        except SystemExit as leaving:
+            code = leaving.code
+    return code, out.getvalue(), err.getvalue()
+
+
+def push_objects(folder: Path, repo: str, *options: dict) -> None:
+    """Push model and tokenizer of a folder by their own `push_to_hub`, in two commits."""
+    of_model, of_tokenizer = options or ({}, {})
+    DNAFMForMaskedLM.from_pretrained(folder).push_to_hub(repo, **of_model)
+    DNAFMTokenizer.from_pretrained(folder).push_to_hub(repo, **of_tokenizer)
+
+
+def pull_logits(
+    repo: str, cache_dir: Path, revision: str | None = None, token: str | None = "hf_writer"
+) -> torch.Tensor | str:
+    """Load model and tokenizer into a cache, and return the logits, (3, 11, 16), or the error of the model."""
+    with _logged_in_by(token):
+        try:
+            model = AutoModelForMaskedLM.from_pretrained(repo, revision=revision, cache_dir=cache_dir)
+        except OSError as error:
+            return str(error)
+        tokenizer = AutoTokenizer.from_pretrained(repo, revision=revision, cache_dir=cache_dir)
+    return masked_lm_logits(model, tokenizer)
+
+
+def masked_lm_logits(model, tokenizer) -> torch.Tensor:
+    """Return the logits of the sequences of all these tests."""
+    with torch.no_grad():
+        return model(**tokenizer(SEQUENCES, padding=True, return_tensors="pt")).logits
+
+
+@contextlib.contextmanager
+def _logged_in_by(token: str | None):
+    before = os.environ["HF_TOKEN"]
+    try:
+        if token is None:
+            del os.environ["HF_TOKEN"]
+        else:
+            os.environ["HF_TOKEN"] = token
+        yield
+    finally:
+        os.environ["HF_TOKEN"] = before
