@@ -1,12 +1,13 @@
 """Models that embed: the encoder inside of what a user has, with the tokenizer of its checkpoint."""
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
 
 from dnafm import DNAFMConfig, DNAFMModel, DNAFMTokenizer
+from dnafm.checkpoints.loading import load_backbone, load_tokenizer
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -45,24 +46,16 @@ def model_and_tokenizer(
 
 
 def _loaded(name: str, tokenizer: DNAFMTokenizer | None, dtype: str) -> tuple[nn.Module, DNAFMTokenizer]:
-    # How backbones by name are loaded is known to the tasks, which are built on this room.
-    from dnafm.tasks.building import build_config, build_model, build_tokenizer
-    from dnafm.tasks.options import ModelOptions
-
     if dtype not in DTYPES:
         raise ValueError(f"dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}.")
-    options = ModelOptions(backbone=name, dtype=cast(Any, dtype))
-    config = build_config(options, {})
-    model: Any = build_model(DNAFMModel, options, config, fresh_head=False)
+    model, own_tokenizer = load_backbone(DNAFMModel, name, dtype=dtype)
+    on_device: Any = model
     device = torch.accelerator.current_accelerator() or torch.device("cpu")
-    return model.to(device), tokenizer or build_tokenizer(options, config)
+    return on_device.to(device), tokenizer or own_tokenizer
 
 
 def _tokenizer_of(config: DNAFMConfig) -> DNAFMTokenizer:
     """Return the tokenizer of the checkpoint that a config was loaded from."""
-    from dnafm.tasks.building import build_tokenizer
-    from dnafm.tasks.options import ModelOptions
-
     if not config.name_or_path:
         raise ValueError("The model was not loaded from a checkpoint that has a tokenizer: pass tokenizer.")
-    return build_tokenizer(ModelOptions(backbone=config.name_or_path), config)
+    return load_tokenizer(config.name_or_path, model_max_length=config.max_position_embeddings)

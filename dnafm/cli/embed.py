@@ -200,10 +200,10 @@ def _checked(args: argparse.Namespace, source: "SequenceSource", state: "Partial
 def _layout(args: argparse.Namespace, checked: "CheckedInput") -> "EmbeddingLayout":
     from dnafm.analysis.embedding_tables import EmbeddingLayout
     from dnafm.analysis.window_readings import layer_numbers
-    from dnafm.tasks.building import build_config
+    from dnafm.checkpoints.loading import load_config
     from dnafm.version import __version__
 
-    config = build_config(_options(args), {})
+    config = load_config(args.backbone)
     layers = layer_numbers(args.layer, config.num_hidden_layers)
     told = ("backbone", "dtype", "pooling", "strand", "special_tokens", "window", "overlap")
     return EmbeddingLayout(
@@ -223,15 +223,14 @@ def _run(
     from dnafm import DNAFMModel
     from dnafm.analysis.embedder import Embedder
     from dnafm.analysis.embedding_runs import EmbeddingRun
+    from dnafm.checkpoints.loading import load_backbone
     from dnafm.cli.scored_models import model_identity
-    from dnafm.tasks.building import build_config, build_model, build_tokenizer
 
-    options = _options(args)
-    config = build_config(options, {})
-    model: Any = build_model(DNAFMModel, options, config, fresh_head=False)
+    loaded, tokenizer = load_backbone(DNAFMModel, args.backbone, dtype=args.dtype)
+    model: Any = loaded
     embedder = Embedder(
         model.to(state.device),
-        build_tokenizer(options, config),
+        tokenizer,
         pooling=args.pooling,
         layers=layout.layers,
         strand=args.strand,
@@ -244,12 +243,6 @@ def _run(
     return EmbeddingRun(
         embedder, checked, layout, output=args.output, model=identity, overwrite=args.overwrite, state=state
     )
-
-
-def _options(args: argparse.Namespace) -> Any:
-    from dnafm.tasks.options import ModelOptions
-
-    return ModelOptions(backbone=args.backbone, dtype=args.dtype)
 
 
 def _finished(run: "EmbeddingRun", checked: "CheckedInput", state: "PartialState") -> int:

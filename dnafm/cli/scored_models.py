@@ -13,19 +13,17 @@ from dnafm.analysis.base_predictions import BasePredictor
 from dnafm.analysis.variant_readings import ModelOutput
 from dnafm.analysis.variant_sources import file_identity
 from dnafm.checkpoints import backbone_location
+from dnafm.checkpoints.loading import load_backbone
 from dnafm.configuration_dnafm import DNAFMConfig
 from dnafm.genomics import reverse_complement
 from dnafm.tasks import SequenceClassification, SequenceRegression, Task
-from dnafm.tasks.building import build_config, build_model, build_tokenizer
-from dnafm.tasks.options import ModelOptions
 
 
 def load_predictor(args: Namespace, device: torch.device) -> BasePredictor:
     """Load the backbone with its head for masked bases."""
-    options = ModelOptions(backbone=args.backbone, dtype=args.dtype)
-    config = build_config(options, {})
-    model: Any = build_model(DNAFMForMaskedLM, options, config, fresh_head=False)
-    return BasePredictor(model.to(device), build_tokenizer(options, config), strand=args.strand, max_tokens=args.batch)
+    loaded, tokenizer = load_backbone(DNAFMForMaskedLM, args.backbone, dtype=args.dtype)
+    model: Any = loaded
+    return BasePredictor(model.to(device), tokenizer, strand=args.strand, max_tokens=args.batch)
 
 
 def load_output(args: Namespace, device: torch.device) -> tuple[ModelOutput, BasePredictor]:

@@ -5,16 +5,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.quantizers.auto import AutoQuantizationConfig
 from transformers.utils import logging
 
-from dnafm.checkpoints import BACKBONES, backbone_location
-from dnafm.configuration_dnafm import RELEASED_MODEL_TYPE, DNAFMConfig
+from dnafm.checkpoints.loading import load_config, load_model, load_tokenizer
+from dnafm.configuration_dnafm import DNAFMConfig
 from dnafm.tasks.options import LoraOptions, ModelOptions
 from dnafm.tokenization_dnafm import DNAFMTokenizer
 from dnafm.training.architectures import check_fits, enable_gradient_checkpointing
-from dnafm.training.progress import quiet_transformers
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
@@ -32,17 +31,14 @@ def build_config(options: ModelOptions, head: Mapping[str, Any]) -> DNAFMConfig:
     known = DNAFMConfig().to_dict().keys() | {"rotary_percent", "seq_len_interpolation_factor", "num_labels"}
     if unknown := sorted(overrides.keys() - known):
         raise ValueError(f"model.config_overrides: DNAFMConfig has no field {', '.join(map(repr, unknown))}.")
-    try:
-        config = DNAFMConfig.from_pretrained(backbone_location(options.backbone))
-    except OSError as error:
-        raise OSError(f"{_not_found(options.backbone)}: {error}") from error
+    config = load_config(options.backbone)
     if not options.from_scratch:
         check_fits(config, overrides)
     return DNAFMConfig.from_dict({**config.to_dict(), **overrides, **head})
 
 
 def build_tokenizer(options: ModelOptions, config: DNAFMConfig) -> DNAFMTokenizer:
-    """Return the backbone's tokenizer; released checkpoints have none, and their sequences end in `[SEP]`.
+    """Return the backbone's tokenizer.
 
     Its `model_max_length` is the longest input of the task.
 
@@ -52,11 +48,7 @@ def build_tokenizer(options: ModelOptions, config: DNAFMConfig) -> DNAFMTokenize
     longest = config.max_position_embeddings
     if options.max_length is not None and options.max_length > longest:
         raise ValueError(f"model.max_length is {options.max_length}; the backbone's context has {longest} tokens.")
-    longest = options.max_length or longest
-    location = backbone_location(options.backbone)
-    if _is_released(location):
-        return DNAFMTokenizer(suffix_token="[SEP]", model_max_length=longest)
-    return DNAFMTokenizer.from_pretrained(location, model_max_length=longest)
+    return load_tokenizer(options.backbone, model_max_length=options.max_length or longest)
 
 
 def build_model(
@@ -147,15 +139,6 @@ def _head_modules(model: PreTrainedModel) -> list[str]:
     return list(names_in(model, ""))
 
 
-def _not_found(backbone: str) -> str:
-    if backbone in BACKBONES:
-        return f"model.backbone is {backbone!r}, and {BACKBONES[backbone]} is not to be had from the Hub"
-    return (
-        f"model.backbone is {backbone!r}, which is neither {', '.join(BACKBONES)}, nor the folder of a checkpoint, "
-        "nor to be had from the Hub"
-    )
-
-
 def _fresh_model(model_class: type[PreTrainedModel], options: ModelOptions, config: DNAFMConfig) -> PreTrainedModel:
     if options.quantization is not None:
         raise ValueError("model.from_scratch and model.quantization: quantized weights cannot be trained.")
@@ -166,41 +149,18 @@ def _fresh_model(model_class: type[PreTrainedModel], options: ModelOptions, conf
 def _pretrained_model(
     model_class: type[PreTrainedModel], options: ModelOptions, config: DNAFMConfig, *, fresh_head: bool
 ) -> PreTrainedModel:
-    location = backbone_location(options.backbone)
-    # What is missing is checked here.
-    with quiet_transformers(keep_warnings=False):
-        loaded: Any = model_class.from_pretrained(
-            location,
-            config=config,
-            dtype=options.dtype,
-            attn_implementation=options.attn_implementation,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-            **_quantization(options),
-        )
-    model, report = loaded
-    prefix = "" if model.base_model is model else f"{model.base_model_prefix}."
-    # Of a mismatched one there are the name and both shapes.
-    lacking = sorted({*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])})
-    if of_backbone := [key for key in lacking if key.startswith(prefix)]:
-        raise ValueError(
-            f"{location} lacks weights of the backbone, such as {of_backbone[0]} in the shape that its config says. "
-            "Is it a DNA FM checkpoint?"
-        )
-    if lacking and not fresh_head:
-        raise ValueError(
-            f"{location} lacks weights of {model_class.__name__}, such as {lacking[0]}: it is a checkpoint of another "
-            "kind. Build a task on it with from_config, and train that."
-        )
-    return model
+    return load_model(
+        model_class,
+        options.backbone,
+        config=config,
+        fresh_head=fresh_head,
+        dtype=options.dtype,
+        attn_implementation=options.attn_implementation,
+        **_quantization(options),
+    )
 
 
 def _quantization(options: ModelOptions) -> dict[str, Any]:
     if options.quantization is None:
         return {}
     return {"quantization_config": AutoQuantizationConfig.from_dict(dict(options.quantization))}
-
-
-def _is_released(location: str) -> bool:
-    fields, _ = PreTrainedConfig.get_config_dict(location)
-    return fields.get("model_type") == RELEASED_MODEL_TYPE

@@ -382,7 +382,7 @@ def test_model_of_another_kind_is_an_error(tokenizer, tmp_path):
     """And so is a name that nothing has."""
     with pytest.raises(ValueError, match="a Linear, in which there is no encoder of DNA FM"):
         Embedder(torch.nn.Linear(2, 2), tokenizer)
-    with pytest.raises(OSError, match="nowhere', which is neither dnafm"):
+    with pytest.raises(OSError, match="nowhere' is neither dnafm"):
         embed(f"{tmp_path}/nowhere", SEQUENCES)
     with pytest.raises(ValueError, match="dtype is 'float8'; it must be one of auto"):
         embed("dnafm_tiny", SEQUENCES, dtype="float8")

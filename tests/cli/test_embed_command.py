@@ -20,9 +20,8 @@ from safetensors.numpy import load_file
 from transformers import AutoModel, AutoTokenizer
 
 from dnafm.analysis.embedder import Embedder
-from dnafm.checkpoints import backbone_location
+from dnafm.checkpoints import backbone_location, loading
 from dnafm.genomics import reverse_complement
-from dnafm.tasks import building
 
 CONTIG = "ACGTTGCAAGGCTTATACCGGATCAATGCCGTTAAGCACTGATCGTTACGGATCCATTGC"
 RECORDS = {"long": CONTIG, "short": "gattaca", "rna": "ACGUUGNRY", "other": CONTIG[10:40]}
@@ -329,7 +328,7 @@ def test_large_safetensors_come_in_shards(files, dnafm, vectors):
         (["genes.fa", "--layer", "7"], "Layer 7 is none of the model's"),
         (["genes.fa", "--layer", "6", "-1"], "have one twice"),
         (["genes.fa", "--contig_aliases"], "about the genome of a BED file"),
-        (["genes.fa", "--backbone", "absent"], "model.backbone is 'absent'"),
+        (["genes.fa", "--backbone", "absent"], "The backbone 'absent' is neither"),
     ],
 )
 def test_wrong_input_is_one_line_before_weights_are_loaded(files, dnafm, monkeypatch, words, message):
@@ -357,7 +356,7 @@ def test_wrong_input_is_one_line_before_weights_are_loaded(files, dnafm, monkeyp
     for name, text in texts.items():
         Path(name).write_text(text)
     Path("cut.fa.gz").write_bytes(gzip.compress(Path("genes.fa").read_bytes())[:-20])
-    monkeypatch.setattr(building, "_pretrained_model", lambda *_, **__: pytest.fail("weights are loaded"))
+    monkeypatch.setattr(loading, "load_model", lambda *_, **__: pytest.fail("weights are loaded"))
     before = set(files.iterdir())
     code, printed, errors = dnafm("embed", *(words if "-o" in words else [*words, "-o", "out.parquet"]))
     assert (code, printed) == (1, "")

@@ -297,7 +297,7 @@ def test_processes_share_the_chunks(small, dnafm):
         (["--vcf", "small.vcf", "--region", "chr:1-5"], "small.vcf has no index"),
         (["--variants", "table.tsv", "--region", "chr:5-1"], "holds no base"),
         (["--variants", "table.tsv", "--window", "1025"], "window is 1025 bases; the model reads 1 to 1024"),
-        (["--variants", "table.tsv", "--backbone", "absent"], "model.backbone is 'absent'"),
+        (["--variants", "table.tsv", "--backbone", "absent"], "The backbone 'absent' is neither"),
         (["--variants", "table.tsv", "-o", "out.xlsx"], "the extension says the format"),
         (["--variants", "table.tsv", "-o", "table.tsv"], "table.tsv exists"),
         (["--variants", "table.tsv", "-o", "absent/out.tsv"], "The folder absent does not exist"),

@@ -82,9 +82,7 @@ def test_configuration_that_cannot_be_had_is_refused(source, message):
 
 def test_missing_backbone_is_named(tmp_path):
     """With what it could have been."""
-    message = (
-        rf"^model\.backbone is '{tmp_path}/nowhere', which is neither dnafm, dnafm_300m, dnafm_tiny, nor the folder"
-    )
+    message = rf"^The backbone '{tmp_path}/nowhere' is neither dnafm, dnafm_300m, dnafm_tiny, nor the folder"
     with pytest.raises(OSError, match=message):
         Embed.from_config({"model.backbone": f"{tmp_path}/nowhere"})
 
@@ -96,7 +94,7 @@ def test_known_backbone_that_cannot_be_had_says_what_it_is(monkeypatch):
         raise OSError("no connection")
 
     monkeypatch.setattr(DNAFMConfig, "from_pretrained", unreachable)
-    with pytest.raises(OSError, match=r"^model\.backbone is 'dnafm', and genbio-ai/AIDO\.DNA-7B is not .*no connec"):
+    with pytest.raises(OSError, match=r"^The backbone 'dnafm' is genbio-ai/AIDO\.DNA-7B, which is not .*no connec"):
         Embed.from_config({"model.backbone": "dnafm"})
 
 
