@@ -1,16 +1,26 @@
 """Work in chunks that are kept as they are finished: on one rank or many, and going on after an interruption."""
 
+import glob
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import pyarrow as pa
+import torch
 from accelerate import PartialState  # type: ignore[import-untyped]
 
 from dnafm.analysis.finished_chunks import FinishedChunks
-from dnafm.analysis.variant_runs import process_state
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Chunk = TypeVar("Chunk")
+
+
+def process_state() -> PartialState:
+    """Return this process among those of `torchrun` or `accelerate launch`, with its device."""
+    # Of ranks on a CPU accelerate sees one, unless it is told.
+    return PartialState(cpu=not torch.accelerator.is_available())
 
 
 class ChunkedRun:
@@ -39,11 +49,13 @@ class ChunkedRun:
         self._n_chunks = 0
         self._overwrite = overwrite
         self._kept = FinishedChunks(output, settings)
+        if self.is_main_process and self._kept.folder.exists():
+            _remove_unfinished(Path(output))
 
     def finish(
         self,
         chunks: Iterable[Chunk],
-        compute: Callable[[Chunk], pa.Table],
+        compute: "Callable[[Chunk], pa.Table]",
         *,
         on_passed: Callable[[Chunk], object] | None = None,
     ) -> None:
@@ -80,7 +92,7 @@ class ChunkedRun:
         """Whether this is the first rank, the one that writes."""
         return self.state.is_main_process
 
-    def tables(self) -> Iterator[pa.Table]:
+    def tables(self) -> "Iterator[pa.Table]":
         """Yield what was kept, in the order of the chunks."""
         return self._kept.read(self._n_chunks)
 
@@ -89,3 +101,9 @@ class ChunkedRun:
         if self.is_main_process:
             self._kept.remove()
         self.state.wait_for_everyone()
+
+
+def _remove_unfinished(output: Path) -> None:
+    """Remove the temporary files that a killed run left beside its output; its finished chunks are elsewhere."""
+    for temporary in output.parent.glob(f"{glob.escape(output.name)}.{'[0-9a-f]' * 32}.tmp*"):
+        temporary.unlink(missing_ok=True)

@@ -6,17 +6,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
 from accelerate import PartialState  # type: ignore[import-untyped]
 
-from dnafm.analysis.finished_chunks import FinishedChunks
+from dnafm.analysis.chunked_runs import ChunkedRun
 from dnafm.analysis.variant_scores import CHUNK_VARIANTS, VariantScorer
 from dnafm.analysis.variant_sources import VariantSource, file_identity
 from dnafm.analysis.variant_tables import HAS_MISMATCH, count_alleles, open_score_writer, score_rows
 from dnafm.genomics import Variant
 from dnafm.version import __version__
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass
@@ -35,12 +37,6 @@ class ScoreReport:
     n_resumed: int = 0
     alleles: Counter = field(default_factory=Counter)
     n_mismatches: int = 0
-
-
-def process_state() -> PartialState:
-    """Return this process among those of `torchrun` or `accelerate launch`, with its device."""
-    # Of ranks on a CPU accelerate sees one, unless it is told.
-    return PartialState(cpu=not torch.accelerator.is_available())
 
 
 def score_to_file(
@@ -76,9 +72,19 @@ def score_to_file(
         ValueError: the input is wrong, has changed, or the folder has chunks of other options.
         OSError: the file exists or cannot be made.
     """
-    state = state or process_state()
-    chunks = FinishedChunks(output, {**_settings(scorer, source), "model": dict(model)})
+    run = ChunkedRun(output, {**_settings(scorer, source), "model": dict(model)}, overwrite=overwrite, state=state)
     report = ScoreReport()
+
+    def passed(variants: list[Variant]) -> None:
+        report.n_variants += len(variants)
+        if on_progress is not None:
+            on_progress(len(variants))
+
+    def scored(variants: list[Variant]) -> "pa.Table":
+        rows = score_rows(scorer.score_chunk(variants), scorer.columns)
+        passed(variants)
+        return rows
+
     writer = (
         open_score_writer(
             output,
@@ -89,28 +95,16 @@ def score_to_file(
             index=index,
             overwrite=overwrite,
         )
-        if state.is_main_process
+        if run.is_main_process
         else nullcontext()
     )
     with writer as open_writer:
-        if state.is_main_process:
-            report.n_resumed = chunks.prepare(overwrite=overwrite)
-        state.wait_for_everyone()
-        n_chunks = 0
-        for variants in _chunks(source):
-            if n_chunks % state.num_processes == state.process_index and not chunks.has(n_chunks):
-                chunks.write(n_chunks, score_rows(scorer.score_chunk(variants), scorer.columns))
-            n_chunks += 1
-            report.n_variants += len(variants)
-            if on_progress is not None:
-                on_progress(len(variants))
-        state.wait_for_everyone()
+        run.finish(_chunks(source), scored, on_passed=passed)
         if open_writer is not None:
-            open_writer.write_all(count_alleles(chunks.read(n_chunks), report.alleles))
-    if state.is_main_process:
-        report.n_mismatches = report.alleles.pop(HAS_MISMATCH, 0)
-        chunks.remove()
-    state.wait_for_everyone()
+            open_writer.write_all(count_alleles(run.tables(), report.alleles))
+    report.n_resumed = run.n_resumed
+    report.n_mismatches = report.alleles.pop(HAS_MISMATCH, 0)
+    run.remove()
     return report
 
 

@@ -37,10 +37,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Map as the arguments say."""
+    from dnafm.analysis.chunked_runs import process_state
     from dnafm.analysis.dependency import DependencyMap, dependency_maps
     from dnafm.analysis.region_runs import CHUNK_BP, RegionWork
     from dnafm.analysis.regions import checked_window_bp
-    from dnafm.analysis.variant_runs import process_state
     from dnafm.cli.console import distributed_run
     from dnafm.cli.region_options import (
         check_region_options,

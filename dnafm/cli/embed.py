@@ -145,9 +145,9 @@ def _add_rules(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Embed as the arguments say."""
+    from dnafm.analysis.chunked_runs import process_state
     from dnafm.analysis.embedding_files import check_layout, check_output
     from dnafm.analysis.embedding_shards import checked_size
-    from dnafm.analysis.variant_runs import process_state
     from dnafm.cli.console import distributed_run
     from dnafm.cli.track_options import check_track_options, track_paths, write_finished
     from dnafm.training.progress import quiet_transformers

@@ -117,7 +117,7 @@ def _write(args: argparse.Namespace, work: "RegionWork", run: "ChunkedRun") -> N
 
 
 def _predictor(args: argparse.Namespace) -> "BasePredictor":
-    from dnafm.analysis.variant_runs import process_state
+    from dnafm.analysis.chunked_runs import process_state
     from dnafm.cli.scored_models import load_predictor
 
     return load_predictor(args, process_state().device)
@@ -162,10 +162,10 @@ def _by_backbone(args: argparse.Namespace, predictor: "BasePredictor") -> "tuple
 
 
 def _by_head(args: argparse.Namespace) -> "tuple[RegionWork, Iterable[Region]]":
+    from dnafm.analysis.chunked_runs import process_state
     from dnafm.analysis.mutagenesis import Mutagenesis, mutate_scored
     from dnafm.analysis.region_runs import CHUNK_BP, RegionWork
     from dnafm.analysis.regions import checked_window_bp, longest_window_bp
-    from dnafm.analysis.variant_runs import process_state
     from dnafm.cli.region_options import checked_regions, regions_of
     from dnafm.cli.scored_models import load_output
 

@@ -138,7 +138,7 @@ def _add_rules(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Score as the arguments say."""
-    from dnafm.analysis.variant_runs import process_state
+    from dnafm.analysis.chunked_runs import process_state
     from dnafm.analysis.variant_sources import VariantSource
     from dnafm.analysis.variant_tables import OUTPUT_EXTENSIONS
     from dnafm.cli.console import distributed_run

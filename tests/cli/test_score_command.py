@@ -20,6 +20,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from dnafm.analysis import variant_runs
+from dnafm.analysis.finished_chunks import FinishedChunks
 from dnafm.analysis.variant_scores import VariantScorer
 from dnafm.genomics import reverse_complement
 from dnafm.tasks import TASKS
@@ -212,7 +213,7 @@ def test_chunks_of_other_options_are_never_used(small, dnafm, monkeypatch):
     monkeypatch.setattr(variant_runs, "CHUNK_VARIANTS", 8)
     words = ["score", "--variants", "table.tsv", "--fasta", "genome.fa", "-o", "out.tsv", *FAST]
     with monkeypatch.context() as patch:
-        patch.setattr(variant_runs.FinishedChunks, "remove", lambda self: None)
+        patch.setattr(FinishedChunks, "remove", lambda self: None)
         assert dnafm(*words)[0] == 0
     before = Path("out.tsv").read_text()
     Path("out.tsv").unlink()
