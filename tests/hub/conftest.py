@@ -3,11 +3,10 @@
 import json
 import multiprocessing
 import os
-import warnings
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
-import torch
+from hub_clients import with_strict_warnings
 from hub_server import HubServer
 
 from dnafm import DNAFMForMaskedLM, DNAFMTokenizer
@@ -50,7 +49,7 @@ def elsewhere(hub_environment):
         # The process takes its environment when it starts.
         pool.submit(os.getpid).result()
     with pool:
-        yield lambda function, *args: pool.submit(_with_strict_warnings, function, *args).result(timeout=120)
+        yield lambda function, *args: pool.submit(with_strict_warnings, function, *args).result(timeout=120)
 
 
 @pytest.fixture
@@ -99,14 +98,3 @@ def fitted(tmp_path_factory):
         assert cli.main(["fit", *of_data, *of_model, *of_trainer]) == 0
         assert cli.main(["test", "--config", str(folder / "run" / "config.yaml"), "--plots", "false"]) == 0
     return folder / "run"
-
-
-def _with_strict_warnings(function, *args):
-    torch.set_num_threads(1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        # huggingface_hub's own use of what its HTTP library deprecates.
-        warnings.filterwarnings("ignore", "Use 'content=", DeprecationWarning)
-        # peft's own use of what transformers deprecates.
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-        return function(*args)

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import warnings
 from pathlib import Path
 
 import torch
@@ -62,3 +63,15 @@ def _logged_in_by(token: str | None):
         yield
     finally:
         os.environ["HF_TOKEN"] = before
+
+
+def with_strict_warnings(function, *args):
+    """Call a function with warnings as errors, but for two of libraries' own."""
+    torch.set_num_threads(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # huggingface_hub's own use of what its HTTP library deprecates.
+        warnings.filterwarnings("ignore", "Use 'content=", DeprecationWarning)
+        # peft's own use of what transformers deprecates.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        return function(*args)
