@@ -17,6 +17,7 @@ from transformers import (
     AutoTokenizer,
 )
 
+from .conditioning_dnafm import DNAFMConditioning, encode_conditions
 from .configuration_dnafm import RELEASED_MODEL_TYPE, DNAFMConfig
 from .kernels_dnafm import KernelChoice, KernelReport
 from .modeling_dnafm import (
@@ -41,6 +42,7 @@ AutoModelForSequenceClassification.register(DNAFMConfig, DNAFMForSequenceClassif
 AutoModelForTokenClassification.register(DNAFMConfig, DNAFMForTokenClassification)
 
 __all__ = [
+    "DNAFMConditioning",
     "DNAFMConfig",
     "DNAFMForMaskedLM",
     "DNAFMForPairwiseTokenClassification",
@@ -52,6 +54,7 @@ __all__ = [
     "KernelChoice",
     "KernelReport",
     "__version__",
+    "encode_conditions",
 ]
 
 # Functions that are imported where they are first asked for, and where they are.

@@ -13,6 +13,7 @@
 # limitations under the License.
 """Configuration of DNA FM."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -66,6 +67,10 @@ class DNAFMConfig(PreTrainedConfig):
         rope_implementation: Kernel of the rotary embedding: `"auto"`, `"eager"`, `"flash_attn"`, `"liger"` or `"hub"`.
             It belongs to the machine and not to the checkpoint: like `attn_implementation`, it is not saved.
         tie_word_embeddings: Whether the masked-LM decoder shares the weight of the embeddings.
+        condition_classes: Names of the classes that the masked-LM model can be conditioned on.
+        condition_size: How many numbers it can be conditioned on instead.
+        condition_mean: Mean of each number, which is subtracted.
+        condition_std: Standard deviation of each number, which the difference is divided by.
         pad_token_id: Id of `[PAD]`.
         mask_token_id: Id of `[MASK]`.
         cls_token_id: Id of `[CLS]`.
@@ -125,6 +130,10 @@ class DNAFMConfig(PreTrainedConfig):
     rope_parameters: dict[str, Any] | None = None
     rope_implementation: str = "auto"
     tie_word_embeddings: bool = True
+    condition_classes: list[str] | None = None
+    condition_size: int | None = None
+    condition_mean: list[float | int] | None = None
+    condition_std: list[float | int] | None = None
     pad_token_id: int | None = 0
     mask_token_id: int | None = 1
     cls_token_id: int | None = 2
@@ -150,6 +159,7 @@ class DNAFMConfig(PreTrainedConfig):
         # `@strict` runs the validators as well, but wraps what they raise in an error that is no ValueError.
         self.validate_architecture()
         self.validate_rotary_embedding()
+        self.validate_conditioning()
 
     @property
     def head_dim(self) -> int:
@@ -184,6 +194,11 @@ class DNAFMConfig(PreTrainedConfig):
     @property
     def _rope(self) -> dict[str, Any]:
         return self.rope_parameters or {}
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether the masked-LM model takes a condition for each sequence."""
+        return self.condition_classes is not None or self.condition_size is not None
 
     @property
     def attention_requested(self) -> str:
@@ -246,6 +261,20 @@ class DNAFMConfig(PreTrainedConfig):
             self.rotary_dim,
             f"must be even and at least 2 (head_dim={self.head_dim}, rotary_percent={percent})",
         )
+
+    def validate_conditioning(self):
+        """Raise a ValueError for conditions that no model can have."""
+        classes, size = self.condition_classes, self.condition_size
+        both = classes is not None and size is not None
+        _require(not both, "condition_size", size, f"and condition_classes={classes} exclude each other")
+        is_list_of_names = classes is None or (bool(classes) and len(set(classes)) == len(classes))
+        _require(is_list_of_names, "condition_classes", classes, "must be names that differ")
+        _require(size is None or size >= 1, "condition_size", size, "must be at least 1")
+        for name in ("condition_mean", "condition_std"):
+            numbers = getattr(self, name)
+            fits = numbers is None or (len(numbers) == size and all(map(math.isfinite, numbers)))
+            _require(fits, name, numbers, f"must be one finite number for each of condition_size={size}")
+        _require(min(self.condition_std or [1]) > 0, "condition_std", self.condition_std, "must be positive")
 
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path, **kwargs) -> tuple[dict[str, Any], dict[str, Any]]:

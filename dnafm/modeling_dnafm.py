@@ -50,6 +50,7 @@ from transformers.utils.generic import can_return_tuple
 from transformers.utils.import_utils import is_tracing
 from transformers.utils.output_capturing import capture_outputs
 
+from .conditioning_dnafm import DNAFMConditioning, check_condition, vectors_of_tokens, zero_conditioning_output
 from .configuration_dnafm import DNAFMConfig
 from .kernels_dnafm import (
     LOADED_KERNELS,
@@ -72,7 +73,7 @@ from .losses_dnafm import masked_lm_loss, supervised_loss
 from .released_dnafm import RELEASED_WEIGHT_NAMES, with_index_of_its_format
 
 PAIRWISE_WIDTH = 128  # most channels of a token in a pairwise head
-HEAD_MODULES = ("lm_head", "classifier")
+HEAD_MODULES = ("lm_head", "conditioning", "classifier")
 NORMALIZATIONS = {"LayerNorm": nn.LayerNorm, "RMSNorm": nn.RMSNorm}
 
 register_checkpoint_conversion_mapping(
@@ -286,6 +287,10 @@ class DNAFMPreTrainedModel(PreTrainedModel):
             config.rope_implementation = kwargs.pop("rope_implementation")
         return super()._from_config(config, **kwargs)
 
+    def _init_weights(self, module):
+        super()._init_weights(module)
+        zero_conditioning_output(module)
+
     def _check_and_adjust_attn_implementation(
         self, attn_implementation: str | None, is_init_check: bool = False, allow_all_kernels: bool = False
     ) -> str:
@@ -486,6 +491,8 @@ class DNAFMForMaskedLM(DNAFMPreTrainedModel):
         super().__init__(config)
         self.model = DNAFMModel(config)
         self.lm_head = DNAFMMaskedLMHead(config)
+        if config.is_conditional:
+            self.conditioning = DNAFMConditioning(config)
         self.loss_function = masked_lm_loss
         self.post_init()
 
@@ -497,6 +504,15 @@ class DNAFMForMaskedLM(DNAFMPreTrainedModel):
         """Replace the decoder."""
         self.lm_head.decoder = new_embeddings
 
+    def embed_conditioned(self, input_ids, condition, *, condition_mask=None, inputs_embeds=None, **kwargs) -> Tensor:
+        """(B, L, hidden) embeddings under conditions; arguments and errors are those of `forward`."""
+        check_condition(self.config, condition)
+        masks = {"attention_mask": kwargs.get("attention_mask")}
+        inputs = check_inputs(self.config, input_ids, inputs_embeds=inputs_embeds, **masks)
+        embeddings = self.model.embed_tokens(inputs) if inputs_embeds is None else inputs
+        vectors = vectors_of_tokens(self.conditioning(condition, condition_mask), inputs.shape[:2], **kwargs)
+        return embeddings + vectors.to(embeddings.dtype)
+
     @can_return_tuple
     def forward(
         self,
@@ -505,6 +521,8 @@ class DNAFMForMaskedLM(DNAFMPreTrainedModel):
         position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
+        condition: Tensor | None = None,
+        condition_mask: Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> MaskedLMOutput:
         """Predict tokens.
@@ -515,6 +533,8 @@ class DNAFMForMaskedLM(DNAFMPreTrainedModel):
             position_ids: (B, L) or (1, L).
             inputs_embeds: (B, L, hidden).
             labels: (B, L) token ids, -100 where there is nothing to predict.
+            condition: (N,) class ids, or (N, numbers) in the units of the data, of the B, or the packed, sequences.
+            condition_mask: (N,), zero for sequences without a condition.
             **kwargs: Passed to `DNAFMModel`; `num_items_in_batch` is what the loss is divided by in place of the
                 number of labels.
 
@@ -522,8 +542,12 @@ class DNAFMForMaskedLM(DNAFMPreTrainedModel):
             `logits` (B, L, vocabulary); `loss`, the mean cross-entropy in nats, if there are labels.
 
         Raises:
-            ValueError: labels of another shape, or outside the vocabulary.
+            ValueError: labels of another shape, or outside the vocabulary; or wrong conditions.
         """
+        if condition is not None or condition_mask is not None:
+            places = {"attention_mask": attention_mask, "position_ids": position_ids, **kwargs}
+            places |= {"condition_mask": condition_mask, "inputs_embeds": inputs_embeds}
+            input_ids, inputs_embeds = None, self.embed_conditioned(input_ids, condition, **places)
         outputs = self.model(input_ids, attention_mask, position_ids, inputs_embeds, return_dict=True, **kwargs)
         logits = self.lm_head(outputs.last_hidden_state)
         loss = None

@@ -138,14 +138,33 @@ class BasePredictor:
 
     def _forward(self, input_ids: Tensor, attention_mask: Tensor, places: Tensor | None) -> Tensor:
         """Logits (batch, vocabulary) at one place of each row, or (batch, length, vocabulary)."""
+        at = None if places is None else (torch.arange(len(places)), places)
+        return self.logits(input_ids, attention_mask, at)
+
+    def logits(self, input_ids: Tensor, attention_mask: Tensor, at: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """Return logits of one strand, on the CPU.
+
+        Args:
+            input_ids: (batch, length).
+            attention_mask: (batch, length).
+            at: rows and columns, (places,) each, of the tokens that are asked about; by default all.
+
+        Returns:
+            (batch, length, vocabulary), or (places, vocabulary).
+        """
         device = self.model.device
         context: Any = torch.autocast(device.type, torch.bfloat16, enabled=self.bf16)
+        places = None if at is None else (at[0].to(device), at[1].to(device))
         with torch.inference_mode(), context:
-            states = self.model.model(input_ids.to(device), attention_mask.to(device)).last_hidden_state
-            if places is not None:
-                # The head is computed where it is wanted alone.
-                states = states[torch.arange(len(states), device=device), places.to(device)]
-            return self.model.lm_head(states).cpu()
+            return self.read(input_ids.to(device), attention_mask.to(device), places).cpu()
+
+    def read(self, input_ids: Tensor, attention_mask: Tensor, at: tuple[Tensor, Tensor] | None) -> Tensor:
+        """Return what `logits` does, all on the device of the model."""
+        return self.head_at(self.model.model(input_ids, attention_mask).last_hidden_state, at)
+
+    def head_at(self, states: Tensor, at: tuple[Tensor, Tensor] | None) -> Tensor:
+        """Return logits of (batch, length, hidden) states; the head is computed where it is wanted alone."""
+        return self.model.lm_head(states if at is None else states[at])
 
 
 def _check_positions(request: MaskedRequest) -> None:

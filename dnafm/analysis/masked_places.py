@@ -39,10 +39,10 @@ def masked_log_probabilities(predictor: BasePredictor, windows: Sequence[MaskedW
     columns = torch.from_numpy(np.concatenate([window.tokens for window in windows]))
     read = []
     if predictor.strand != "reverse":
-        read.append(_logits(predictor, input_ids, attention_mask, rows, columns))
+        read.append(predictor.logits(input_ids, attention_mask, (rows, columns)))
     if predictor.strand != "forward":
         flipped = strand_permutation(input_ids)[rows, columns]
-        of_other = _logits(predictor, other_strand(input_ids), attention_mask, rows, flipped)
+        of_other = predictor.logits(other_strand(input_ids), attention_mask, (rows, flipped))
         read.append(complement_vocabulary(of_other))
     of_strands = [logits[:, BASE_IDS].double().log_softmax(dim=-1) for logits in read]
     scores = torch.stack(of_strands).mean(dim=0).log_softmax(dim=-1).numpy()
@@ -52,14 +52,3 @@ def masked_log_probabilities(predictor: BasePredictor, windows: Sequence[MaskedW
 def _padded(windows: Sequence[MaskedWindow], pad_token_id: Any) -> Tensor:
     rows = [torch.from_numpy(window.input_ids) for window in windows]
     return pad_sequence(rows, batch_first=True, padding_value=pad_token_id)
-
-
-def _logits(
-    predictor: BasePredictor, input_ids: Tensor, attention_mask: Tensor, rows: Tensor, columns: Tensor
-) -> Tensor:
-    """Return (places of all windows, vocabulary)."""
-    model, device = predictor.model, predictor.model.device
-    context: Any = torch.autocast(device.type, torch.bfloat16, enabled=predictor.bf16)
-    with torch.inference_mode(), context:
-        states = model.model(input_ids.to(device), attention_mask.to(device)).last_hidden_state
-        return model.lm_head(states[rows.to(device), columns.to(device)]).cpu()

@@ -6,6 +6,7 @@ from dnafm.data.genome_cache import EncodedGenome, open_genome, open_genomes
 from dnafm.data.labels import TargetScaler
 from dnafm.data.splice_junctions import LabelledSequences, SpliceJunctions, load_splice_junctions
 from dnafm.data.table_options import (
+    DiffusionTable,
     PairwiseTokenClassificationTable,
     SequenceClassificationTable,
     SequenceRegressionTable,
@@ -18,6 +19,7 @@ from dnafm.data.task_data import TaskData, iterate_rows, load_task_data
 from dnafm.data.windows import GenomeWindows, WindowLocation
 
 __all__ = [
+    "DiffusionTable",
     "EncodedGenome",
     "FastaSequence",
     "GenomeWindows",

@@ -1,7 +1,7 @@
 """What a task's data can be told: the keys `data.*` of Python, YAML files and the command line."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 TooLong = Literal["error", "center", "left", "right", "tile"]
 ClassWeights = Literal["none", "balanced"]
@@ -191,4 +191,46 @@ class PairwiseTokenClassificationTable(TableOptions):
 
 @dataclass(kw_only=True, frozen=True)
 class UnlabelledTable(TableOptions):
-    """Data of the tasks without labels: `MaskedLM`, `Diffusion` and `Embed`."""
+    """Data of the tasks without labels: `MaskedLM` and `Embed`."""
+
+
+@dataclass(kw_only=True, frozen=True)
+class DiffusionTable(UnlabelledTable):
+    """Data of `Diffusion`.
+
+    Args:
+        label_column: Column of the conditions, with model.condition: a class, a number, or a list of numbers. By
+            default label.
+        label_columns: Columns of several numbers, instead of label_column.
+        standardize: Subtract the mean of each number on the train split and divide by its standard deviation; both
+            are in the checkpoint, and conditions are given in the units of the data.
+    """
+
+    label_column: str | None = None
+    label_columns: list[str] = field(default_factory=list)
+    standardize: bool = True
+
+    def as_classes(self) -> SequenceClassificationTable:
+        """Return the same data with labels that are classes.
+
+        Raises:
+            ValueError: several columns are named.
+        """
+        if self.label_columns:
+            raise ValueError(
+                "data.label_columns are several numbers, and model.condition is class: name one column by "
+                "data.label_column, or choose model.condition value."
+            )
+        return SequenceClassificationTable(**self._shared(), label_column=self.label_column or "label")
+
+    def as_numbers(self) -> SequenceRegressionTable:
+        """Return the same data with labels that are numbers."""
+        return SequenceRegressionTable(
+            **self._shared(),
+            label_column=self.label_column or "label",
+            label_columns=self.label_columns,
+            standardize=self.standardize,
+        )
+
+    def _shared(self) -> dict[str, Any]:
+        return {each.name: getattr(self, each.name) for each in fields(TableOptions)}

@@ -5,9 +5,10 @@ logits = model(model.collate({"sequences": ["ACGT", "ACGT"]}))
 """
 
 from dnafm.tasks.base import Task
+from dnafm.tasks.diffusion import Diffusion
 from dnafm.tasks.sequence_tasks import SequenceClassification, SequenceRegression
 from dnafm.tasks.token_tasks import PairwiseTokenClassification, TokenClassification, TokenRegression
-from dnafm.tasks.unlabelled_tasks import Diffusion, Embed, MaskedLM
+from dnafm.tasks.unlabelled_tasks import Embed, MaskedLM
 
 TASKS: dict[str, type[Task]] = {
     task.__name__: task

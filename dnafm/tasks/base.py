@@ -16,6 +16,7 @@ from transformers.utils import cached_file
 
 from dnafm.checkpoints.backbones import backbone_location
 from dnafm.configuration_dnafm import DNAFMConfig
+from dnafm.data.labels import TargetScaler
 from dnafm.data.strands import other_strand
 from dnafm.data.table_options import TableOptions
 from dnafm.genomics.sequences import reverse_complement
@@ -74,6 +75,8 @@ class Task(nn.Module, ABC):
     selection_metric: ClassVar[str]
     # Whether `labels` come with the data; otherwise they are made from the sequences.
     needs_labels: ClassVar[bool] = True
+    # What of a batch the model reads.
+    input_names: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask")
     # Axes of a sequence's output that are its bases.
     n_base_axes: ClassVar[int] = 0
 
@@ -143,6 +146,17 @@ class Task(nn.Module, ABC):
         """Return the fields of the config that are the head's: labels, kind of problem, pooling."""
         return {}
 
+    @classmethod
+    def labelled_table(cls, options: ModelOptions, table: TableOptions) -> TableOptions:
+        """Return how data are read under options of the model, which may say what their labels are."""
+        return table
+
+    @property
+    def target_scaler(self) -> TargetScaler | None:
+        """Mean and deviation that the labels of the training data had, if they are standardised."""
+        scaler = getattr(self.config, "target_scaler", None)
+        return TargetScaler(tuple(scaler["mean"]), tuple(scaler["std"])) if scaler else None
+
     @property
     def config(self) -> DNAFMConfig:
         """That of the model."""
@@ -192,7 +206,7 @@ class Task(nn.Module, ABC):
         Labels are not looked at. With `reverse_complement="average"`, the outputs of both strands are averaged in
         evaluation mode, those for bases place by place.
         """
-        inputs = {name: batch[name].to(self.device) for name in ("input_ids", "attention_mask")}
+        inputs = {name: batch[name].to(self.device) for name in self.input_names if name in batch}
         outputs = self.outputs(inputs)
         if self.options.reverse_complement != "average" or self.training:
             return outputs

@@ -6,8 +6,8 @@ from typing import Any
 from torch import distributed
 from transformers import TrainingArguments
 
-from dnafm.data.labels import TargetScaler
 from dnafm.data.prediction_tables import PredictionWriter, merge_parts
+from dnafm.data.table_options import UnlabelledTable
 from dnafm.data.task_data import TaskData, iterate_rows, load_task_data
 from dnafm.tasks.base import TASK_FILE, Task
 from dnafm.tasks.evaluating import rank_and_ranks
@@ -62,13 +62,13 @@ def _on_device(task: Task, settings: RunSettings) -> tuple[Task, TrainingArgumen
 
 def load_fitted_data(settings: RunSettings, task: Task) -> TaskData:
     """Read the data of a fitted model, with its classes and the scale of its targets."""
-    scaler = getattr(task.config, "target_scaler", None)
+    table = task.labelled_table(task.options, settings.data)
     return load_task_data(
-        settings.data,
+        table,
         max_bases=task.max_bases,
-        need_labels=task.needs_labels,
+        need_labels=not isinstance(table, UnlabelledTable),
         label_names=tuple(getattr(task, "label_names", ())) or None,
-        target_scaler=TargetScaler(tuple(scaler["mean"]), tuple(scaler["std"])) if scaler else None,
+        target_scaler=task.target_scaler,
     )
 
 
@@ -88,7 +88,7 @@ def predict_to_file(
         overwrite: whether an existing file may be replaced.
     """
     rank, n_ranks = rank_and_ranks()
-    rows = iterate_rows(settings.data, split, max_bases=task.max_bases)
+    rows = iterate_rows(task.labelled_table(task.options, settings.data), split, max_bases=task.max_bases)
     chunks = predict_chunks(
         task, rows, max_tokens=settings.data.max_tokens_per_batch, bf16=bf16, n_ranks=n_ranks, rank=rank
     )

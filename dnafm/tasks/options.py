@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 ReverseComplement = Literal["none", "augment", "average"]
 Pooling = Literal["mean", "cls", "max"]
+Condition = Literal["none", "class", "value"]
 
 # The modules that the published recipe adapts.
 LORA_TARGETS = ("q_proj", "v_proj")
@@ -156,7 +157,22 @@ class MaskedLMOptions(ModelOptions):
 
 @dataclass(kw_only=True, frozen=True)
 class DiffusionOptions(ModelOptions):
-    """Options of `Diffusion`."""
+    """Options of `Diffusion`.
+
+    Args:
+        condition: What the labels of the data are, on which the model is conditioned: a class, or one or more values.
+            With none, the data need no labels.
+        condition_dropout: Share of the training sequences whose condition is left out, so that the model can be
+            guided away from what it predicts without one.
+    """
+
+    condition: Condition = "none"
+    condition_dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.condition_dropout < 1:
+            raise ValueError(f"model.condition_dropout is {self.condition_dropout}; it must lie in [0, 1).")
 
 
 @dataclass(kw_only=True, frozen=True)

@@ -14,7 +14,7 @@ import transformers
 from transformers import TrainerCallback, TrainingArguments, set_seed
 
 from dnafm.checkpoints.backbones import backbone_location
-from dnafm.data.table_options import TableOptions
+from dnafm.data.table_options import TableOptions, UnlabelledTable
 from dnafm.data.task_data import TaskData, load_task_data
 from dnafm.tasks import TASKS
 from dnafm.tasks.base import Task
@@ -105,9 +105,9 @@ def prepare(settings: RunSettings) -> Run:
         raise ValueError("Embed has nothing to train. Use dnafm predict.")
     # First of all, before anything is read or written.
     check_output_dir(settings)
-    data = load_task_data(
-        settings.data, max_bases=max_bases(settings.model), need_labels=settings.task_type.needs_labels
-    )
+    table = settings.task_type.labelled_table(settings.model, settings.data)
+    need_labels = not isinstance(table, UnlabelledTable)
+    data = load_task_data(table, max_bases=max_bases(settings.model), need_labels=need_labels)
     # What is fresh in the model is drawn here.
     set_seed(settings.trainer.get("seed", TRAINING_DEFAULTS["seed"]))
     task = settings.task_type.from_options(settings.model, data=data)

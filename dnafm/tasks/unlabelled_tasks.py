@@ -7,15 +7,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dnafm import DNAFMForMaskedLM, DNAFMModel
-from dnafm.data.collators import MaskedDiffusionCollator, MaskedLanguageModelCollator
+from dnafm import DNAFMConfig, DNAFMForMaskedLM, DNAFMModel
+from dnafm.data.collators import MaskedLanguageModelCollator
 from dnafm.data.strands import complement_vocabulary, flip_tokens
 from dnafm.data.table_options import UnlabelledTable
+from dnafm.data.task_data import TaskData
 from dnafm.modeling_dnafm import masked_lm_loss, pool
 from dnafm.tasks.base import FlatArrays, Task
 from dnafm.tasks.options import DiffusionOptions, EmbedOptions, MaskedLMOptions, ModelOptions
 from dnafm.training.masked_evaluation import BASE_IDS, prediction_sums
 
+# Of the config, about what a masked language model is conditioned on.
+CONDITION_FIELDS = ("condition_classes", "condition_size", "condition_mean", "condition_std")
 # Masks of the evaluation are those of one seed, whatever that of the training.
 _EVALUATION_SEED = 0
 _HAS_NO_LABELS = "Embed can be neither trained nor measured: embeddings have no labels. Use predict."
@@ -35,6 +38,11 @@ class MaskedLM(Task):
     metric_kind = "masked_lm"
     selection_metric = "nats_per_base"
     options: MaskedLMOptions | DiffusionOptions
+
+    @classmethod
+    def head_fields(cls, options: ModelOptions, config: DNAFMConfig, data: TaskData | None) -> dict[str, Any]:
+        """Return that there is no condition, where the checkpoint has any."""
+        return dict.fromkeys(CONDITION_FIELDS) if config.is_conditional else {}
 
     def as_forward_strand(self, outputs: Tensor, input_ids: Tensor) -> Tensor:
         """Bring logits of the other strand into the order of the tokens of this one, and complement the bases."""
@@ -117,19 +125,6 @@ class MaskedLM(Task):
                 for ids, length, row in zip(encoded["input_ids"], lengths, rows, strict=True)
             ]
         )
-
-
-class Diffusion(MaskedLM):
-    """Masked diffusion: each sequence is masked at a rate of its own, and the loss is weighted by its inverse.
-
-    Batches and outputs are those of `MaskedLM`.
-    """
-
-    options_type = DiffusionOptions
-
-    def training_collator(self, seed: int, reverse_complement_probability: float) -> Any:
-        """Return what masks the training data."""
-        return MaskedDiffusionCollator(seed=seed, reverse_complement_probability=reverse_complement_probability)
 
 
 class Embed(Task):

@@ -27,6 +27,7 @@ AUTO_CLASS_OF = {
     DNAFMForPairwiseTokenClassification: "AutoModel",  # transformers has no Auto class for such heads
 }
 HUB_FILES = {
+    "conditioning_dnafm.py",
     "configuration_dnafm.py",
     "kernels_dnafm.py",
     "losses_dnafm.py",
