@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from dnafm import DNAFMConfig, DNAFMModel, DNAFMTokenizer
 from dnafm.checkpoints.loading import load_backbone, load_tokenizer
@@ -25,7 +26,11 @@ def encoder_of(model: nn.Module) -> DNAFMModel:
 
 
 def model_and_tokenizer(
-    model: Any, tokenizer: DNAFMTokenizer | None = None, *, dtype: str | torch.dtype | None = None
+    model: Any,
+    tokenizer: DNAFMTokenizer | None = None,
+    *,
+    dtype: str | torch.dtype | None = None,
+    model_class: type[PreTrainedModel] = DNAFMModel,
 ) -> tuple[nn.Module, DNAFMTokenizer]:
     """Return a loaded model, and the tokenizer of its checkpoint unless one is given.
 
@@ -33,22 +38,25 @@ def model_and_tokenizer(
         model: loaded; or a name, path or Hub id, which is loaded onto the accelerator where there is one.
         tokenizer: to be used.
         dtype: of the weights of a model by name, `"float32"` by default.
+        model_class: of a model by name.
 
     Raises:
         ValueError: there is no such dtype, one is asked of a loaded model, or nothing tells its tokenizer.
         OSError: there is no such checkpoint.
     """
     if isinstance(model, (str, Path)):
-        return _loaded(str(model), tokenizer, str(dtype or "float32").removeprefix("torch."))
+        return _loaded(model_class, str(model), tokenizer, str(dtype or "float32").removeprefix("torch."))
     if dtype is not None:
         raise ValueError(f"dtype is {dtype}, and the model is loaded in one already. Load it in that dtype.")
     return model, tokenizer or getattr(model, "tokenizer", None) or _tokenizer_of(encoder_of(model).config)
 
 
-def _loaded(name: str, tokenizer: DNAFMTokenizer | None, dtype: str) -> tuple[nn.Module, DNAFMTokenizer]:
+def _loaded(
+    model_class: type[PreTrainedModel], name: str, tokenizer: DNAFMTokenizer | None, dtype: str
+) -> tuple[nn.Module, DNAFMTokenizer]:
     if dtype not in DTYPES:
         raise ValueError(f"dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}.")
-    model, own_tokenizer = load_backbone(DNAFMModel, name, dtype=dtype)
+    model, own_tokenizer = load_backbone(model_class, name, dtype=dtype)
     on_device: Any = model
     device = torch.accelerator.current_accelerator() or torch.device("cpu")
     return on_device.to(device), tokenizer or own_tokenizer

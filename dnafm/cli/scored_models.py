@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 
 from dnafm import DNAFMForMaskedLM
 from dnafm.analysis.base_predictions import BasePredictor
+from dnafm.analysis.conditional_predictions import ConditionalPredictor
 from dnafm.analysis.variant_readings import ModelOutput
 from dnafm.analysis.variant_sources import file_identity
 from dnafm.checkpoints import backbone_location
@@ -24,6 +26,22 @@ def load_predictor(args: Namespace, device: torch.device) -> BasePredictor:
     loaded, tokenizer = load_backbone(DNAFMForMaskedLM, args.backbone, dtype=args.dtype)
     model: Any = loaded
     return BasePredictor(model.to(device), tokenizer, strand=args.strand, max_tokens=args.batch)
+
+
+def conditioned(predictor: BasePredictor, args: Namespace) -> BasePredictor:
+    """Return the predictor under `--condition` and `--guidance_scale`, or itself if the model is unconditional.
+
+    Raises:
+        ValueError: the condition is missing, or is none of the model's.
+    """
+    if args.condition is None and not predictor.model.config.is_conditional:
+        return predictor
+    shared = {each.name: getattr(predictor, each.name) for each in fields(predictor)}
+    condition = args.condition[0] if args.condition and len(args.condition) == 1 else args.condition
+    try:
+        return ConditionalPredictor(**shared, condition=condition, guidance_scale=args.guidance_scale)
+    except ValueError as error:
+        raise ValueError(f"--condition with --backbone {args.backbone}: {error}") from error
 
 
 def load_output(args: Namespace, device: torch.device) -> tuple[ModelOutput, BasePredictor]:
