@@ -63,13 +63,17 @@ _FUNCTIONS = {
     "generate": "dnafm.analysis.designing",
     "iter_embeddings": "dnafm.analysis.embeddings",
 }
+# Modules by the names under which they are found here.
+_MODULES = {"mine": "dnafm.analysis.mining"}
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(_MODULES[name])
     if name not in _FUNCTIONS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_FUNCTIONS[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_FUNCTIONS})
+    return sorted({*globals(), *_FUNCTIONS, *_MODULES})

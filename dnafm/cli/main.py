@@ -24,6 +24,7 @@ COMMANDS = {
     "ism": ("dnafm.cli.ism", "what every substitution of a sequence changes: in-silico mutagenesis, with a figure"),
     "depmap": ("dnafm.cli.depmap", "which base depends on which other base: nucleotide dependency maps"),
     "generate": ("dnafm.cli.generate", "design sequences: fill masked places, towards a guide and within constraints"),
+    "mine": ("dnafm.cli.mine", "the places of genomes that resemble sequences, or that a fine-tuned model looks for"),
     "pretrain": ("dnafm.cli.pretrain", "masked language modelling on FASTA files, on one CPU or on a cluster"),
     "convert": ("dnafm.cli.convert", "released, Megatron-LM and fine-tuned checkpoints into dnafm's layout, or back"),
     "push": ("dnafm.cli.push", "publish a checkpoint on the Hugging Face Hub, with its model card"),

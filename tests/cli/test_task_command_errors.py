@@ -65,7 +65,7 @@ BAD_OPTIONS = {
     ),
     "model that the Hub does not give": (["--model.backbone", "nobody/nothing"], "nobody/nothing"),
     "metric that the task has not": (["--trainer.metric_for_best_model", "mse"], "no metric 'mse'; the metrics are"),
-    "strategy that transformers has not": (["--trainer.eval_strategy", "often"], "trainer.eval_strategy: often is not"),
+    "strategy that is none": (["--trainer.eval_strategy", "often"], "trainer.eval_strategy: often is not a valid"),
     "field of the config": (["--model.config_overrides", '{"hiden_size": 8}'], "no field 'hiden_size'"),
     "sequences too long": (["--model.max_length", "20"], "--data.too_long"),
     "folds without fold": (["--data.folds", "3"], "data.fold"),

@@ -38,5 +38,5 @@ def test_guided_designs_are_donors_to_a_judge_that_has_not_guided(tmp_path):
     # Both know real donors from other windows.
     assert min(guide["real donors"], judge["real donors"]) > 0.5
     assert max(guide["as they were"], judge["as they were"]) < 0.3
-    assert len(TEMPLATE.findall((tmp_path / "out" / "designs.fa").read_text())) >= 35
+    assert len(TEMPLATE.findall((tmp_path / "out" / "designs.fa").read_text())) >= 21
     assert (tmp_path / "out" / "course.png").stat().st_size > 10_000
