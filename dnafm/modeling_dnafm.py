@@ -491,6 +491,7 @@ class DNAFMForMaskedLM(DNAFMPreTrainedModel):
         super().__init__(config)
         self.model = DNAFMModel(config)
         self.lm_head = DNAFMMaskedLMHead(config)
+        # CODEPATH: checkpoints of masked diffusion that were trained under conditions.
         if config.is_conditional:
             self.conditioning = DNAFMConditioning(config)
         self.loss_function = masked_lm_loss
