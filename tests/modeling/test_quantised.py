@@ -81,7 +81,7 @@ def test_bitsandbytes_skips_the_heads_too(monkeypatch, saved):
         DNAFMForMaskedLM.from_pretrained(
             saved(DNAFMForMaskedLM), quantization_config=BitsAndBytesConfig(load_in_4bit=True)
         )
-    assert seen[0].llm_int8_skip_modules == ["lm_head", "classifier"]
+    assert seen[0].llm_int8_skip_modules == ["lm_head", "conditioning", "classifier"]
 
 
 def test_released_weights_are_quantized_under_their_own_names(tiny_model, tmp_path):
