@@ -15,6 +15,7 @@
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -49,6 +50,7 @@ RELEASED_WEIGHT_NAMES = {
     r"^cls\.predictions\.bias": "lm_head.decoder.bias",
 }
 
+_HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 _WEIGHTS_THAT_COME_FIRST = (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME, WEIGHTS_NAME)
 _HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "token")
 
@@ -104,9 +106,14 @@ def with_index_of_its_format(location: Any, options: dict[str, Any]) -> Iterator
         yield folder
 
 
+def may_be_checkpoint(location: Any) -> bool:
+    """Return whether something is a folder or could be a Hub id; what is neither is for transformers to refuse."""
+    return location is not None and (os.path.isdir(location) or _HUB_ID.fullmatch(str(location)) is not None)
+
+
 def _shards_of_index(location: Any, options: dict[str, Any]) -> list[str]:
     chooses_itself = any(options.get(name) for name in ("gguf_file", "variant", "subfolder", "state_dict"))
-    if location is None or os.path.isfile(location) or chooses_itself or options.get("use_safetensors") is False:
+    if chooses_itself or options.get("use_safetensors") is False or not may_be_checkpoint(location):
         return []
     arguments = _hub_arguments(options)
     asked = {name: arguments[name] for name in arguments.keys() - {"force_download"}}

@@ -19,7 +19,6 @@ last step, which widens it to int64 or a list, a row of tokens is a `bytes` obje
 """
 
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -38,6 +37,7 @@ from transformers.tokenization_utils_base import FULL_TOKENIZER_FILE, TOKENIZER_
 from transformers.utils import CONFIG_NAME, PaddingStrategy, TensorType, cached_file, is_torch_tensor, logging
 
 from .configuration_dnafm import RELEASED_MODEL_TYPE
+from .released_dnafm import may_be_checkpoint
 
 # Below the root logger of transformers, so that its verbosity holds here too, as remote code as well.
 logger = logging.get_logger(f"transformers.{__name__}")
@@ -120,7 +120,7 @@ def _own_definition(suffix_token: str | None) -> str:
 
 def _released_settings(location: Any, options: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that a released checkpoint implies, and nothing for one with tokenizer files."""
-    if os.path.isfile(location):
+    if not may_be_checkpoint(location):
         return {}
     asked = {name: options[name] for name in _HUB_ARGUMENTS if options.get(name) is not None}
 
