@@ -59,6 +59,7 @@ __all__ = [
 
 # Functions that are imported where they are first asked for, and where they are.
 _FUNCTIONS = {
+    "annotate": "dnafm.analysis.annotation",
     "embed": "dnafm.analysis.embeddings",
     "generate": "dnafm.analysis.designing",
     "iter_embeddings": "dnafm.analysis.embeddings",

@@ -25,6 +25,7 @@ COMMANDS = {
     "depmap": ("dnafm.cli.depmap", "which base depends on which other base: nucleotide dependency maps"),
     "generate": ("dnafm.cli.generate", "design sequences: fill masked places, towards a guide and within constraints"),
     "mine": ("dnafm.cli.mine", "the places of genomes that resemble sequences, or that a fine-tuned model looks for"),
+    "annotate": ("dnafm.cli.annotate", "elements of genomes: clusters, classes of bases, tracks of conservation"),
     "pretrain": ("dnafm.cli.pretrain", "masked language modelling on FASTA files, on one CPU or on a cluster"),
     "convert": ("dnafm.cli.convert", "released, Megatron-LM and fine-tuned checkpoints into dnafm's layout, or back"),
     "push": ("dnafm.cli.push", "publish a checkpoint on the Hugging Face Hub, with its model card"),

@@ -1,0 +1,98 @@
+"""The models of annotation by name: classifiers of bases, and predictors of masked ones."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dnafm import DNAFMForMaskedLM
+from dnafm.analysis.base_annotation import BaseClassifier
+from dnafm.analysis.base_predictions import STRANDS, BasePredictor
+from dnafm.analysis.variant_sources import file_identity
+from dnafm.checkpoints import backbone_location
+from dnafm.checkpoints.loading import load_backbone
+from dnafm.configuration_dnafm import DNAFMConfig
+from dnafm.genomics import reverse_complement
+
+_CLASSIFIER = "DNAFMForTokenClassification"
+
+
+def load_base_classifier(
+    model: str | os.PathLike, *, strand: str, dtype: str, max_tokens: int, device: torch.device
+) -> BaseClassifier:
+    """Load a fine-tuned `TokenClassification`.
+
+    Args:
+        model: folder or Hub id.
+        strand: `"both"` for the mean of the logits of both, place by place; or the one that it reads.
+        dtype: of the weights.
+        max_tokens: most tokens of a batch.
+        device: to load it onto.
+
+    Raises:
+        ValueError: the model is another one, or an option is out of its range.
+        OSError: there is no such checkpoint.
+    """
+    # The tasks are built on this room, and know how a fine-tuned model is read.
+    from dnafm.tasks import TokenClassification
+    from dnafm.tasks.labels import softmax
+
+    _check(strand, max_tokens)
+    _check_head(os.fspath(model))
+    average: Any = "average" if strand == "both" else "none"
+    task = TokenClassification.from_pretrained(os.fspath(model), dtype=dtype, reverse_complement=average)
+    task.to(device).eval()
+
+    def read(windows: Sequence[str]) -> list[np.ndarray]:
+        sequences = list(map(reverse_complement, windows)) if strand == "reverse" else list(windows)
+        inputs = task.collate({"sequences": sequences})
+        with torch.inference_mode():
+            rows = task.row_outputs(task(inputs), inputs)
+        step = -1 if strand == "reverse" else 1
+        return [softmax(row).astype(np.float32)[::step] for row in rows]
+
+    return BaseClassifier(tuple(task.label_names), read, task.max_bases, max_tokens)
+
+
+def load_base_predictor(
+    model: str | os.PathLike, *, strand: Any, dtype: Any, max_tokens: int, device: torch.device
+) -> BasePredictor:
+    """Load a pretrained model with its head for masked bases; the arguments are those of `load_base_classifier`.
+
+    Raises:
+        ValueError: the model has no such head, or an option is out of its range.
+        OSError: there is no such checkpoint.
+    """
+    _check(strand, max_tokens)
+    loaded, tokenizer = load_backbone(DNAFMForMaskedLM, os.fspath(model), dtype=dtype)
+    on_device: Any = loaded
+    return BasePredictor(on_device.to(device), tokenizer, strand=strand, max_tokens=max_tokens)
+
+
+def model_files(model: str | os.PathLike) -> list[dict[str, Any]]:
+    """Return what tells a model from others, as JSON holds it: its name, and files where it is a folder."""
+    location = Path(backbone_location(os.fspath(model)))
+    files = sorted(path for path in location.glob("*") if path.suffix in (".safetensors", ".bin"))
+    return [{"name": os.fspath(model)}, *map(file_identity, files)]
+
+
+def _check(strand: str, max_tokens: int) -> None:
+    if strand not in STRANDS:
+        raise ValueError(f"strand is {strand!r}; it must be one of {', '.join(STRANDS)}.")
+    if max_tokens < 1:
+        raise ValueError(f"max_tokens is {max_tokens}; a batch must have at least 1.")
+
+
+def _check_head(model: str) -> None:
+    config = DNAFMConfig.from_pretrained(backbone_location(model))
+    found = ", ".join(config.architectures or ()) or "no head"
+    if _CLASSIFIER not in found:
+        raise ValueError(
+            f"{model} is a checkpoint of {found}; annotation takes a fine-tuned TokenClassification. Train one by "
+            "dnafm fit --model TokenClassification."
+        )
+    if config.problem_type == "regression":
+        raise ValueError(f"{model} predicts numbers for bases; annotation takes a TokenClassification.")
