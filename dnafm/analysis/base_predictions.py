@@ -117,29 +117,41 @@ class BasePredictor:
         places = torch.where(wants_one, masked, 0)
         mask_id = self.tokenizer.mask_token_id
         input_ids[wants_one.nonzero()[:, 0], places[wants_one]] = mask_id
-        scores = self._of_strands(input_ids, inputs["attention_mask"], places if wants_one.all() else None)
+        at = (torch.arange(len(rows)), places) if wants_one.all() else None
+        scores = self.log_probabilities(input_ids, inputs["attention_mask"], at)
         if wants_one.all():
             return list(scores.numpy())
         n_bases = [len(window) for window, _ in rows]
         return [row[1 : 1 + n] for row, n in zip(scores.numpy(), n_bases, strict=True)]
 
-    def _of_strands(self, input_ids: Tensor, attention_mask: Tensor, places: Tensor | None) -> Tensor:
-        """(batch, 4) at one place of each row, or (batch, length, 4)."""
+    def log_probabilities(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        at: tuple[Tensor, Tensor] | None = None,
+        *,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
+        """Return natural logarithms over A, C, G and T of the strands that are read, on the CPU.
+
+        Args:
+            input_ids: (batch, length).
+            attention_mask: (batch, length).
+            at: rows and columns, (places,) each, of the tokens that are asked about; by default all.
+            dtype: in which they are normalised.
+
+        Returns:
+            (batch, length, 4), or (places, 4).
+        """
         read = []
         if self.strand != "reverse":
-            read.append(self._forward(input_ids, attention_mask, places))
+            read.append(self.logits(input_ids, attention_mask, at))
         if self.strand != "forward":
-            flipped = None if places is None else strand_permutation(input_ids).gather(1, places[:, None])[:, 0]
-            logits = self._forward(other_strand(input_ids), attention_mask, flipped)
-            read.append(logits if places is not None else flip_tokens(logits, input_ids))
-            read[-1] = complement_vocabulary(read[-1])
-        of_strands = [logits[..., BASE_IDS].float().log_softmax(dim=-1) for logits in read]
-        return torch.stack(of_strands).mean(dim=0).log_softmax(dim=-1).cpu()
-
-    def _forward(self, input_ids: Tensor, attention_mask: Tensor, places: Tensor | None) -> Tensor:
-        """Logits (batch, vocabulary) at one place of each row, or (batch, length, vocabulary)."""
-        at = None if places is None else (torch.arange(len(places)), places)
-        return self.logits(input_ids, attention_mask, at)
+            flipped = None if at is None else (at[0], strand_permutation(input_ids)[at])
+            logits = self.logits(other_strand(input_ids), attention_mask, flipped)
+            read.append(complement_vocabulary(flip_tokens(logits, input_ids) if at is None else logits))
+        of_strands = [logits[..., BASE_IDS].to(dtype).log_softmax(dim=-1) for logits in read]
+        return torch.stack(of_strands).mean(dim=0).log_softmax(dim=-1)
 
     def logits(self, input_ids: Tensor, attention_mask: Tensor, at: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Return logits of one strand, on the CPU.

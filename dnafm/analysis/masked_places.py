@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from dnafm.analysis.base_predictions import BASE_IDS, BasePredictor
-from dnafm.data.strands import complement_vocabulary, other_strand, strand_permutation
+from dnafm.analysis.base_predictions import BasePredictor
 
 
 @dataclass(frozen=True)
@@ -37,16 +36,8 @@ def masked_log_probabilities(predictor: BasePredictor, windows: Sequence[MaskedW
     counts = [len(window.tokens) for window in windows]
     rows = torch.repeat_interleave(torch.arange(len(windows)), torch.tensor(counts))
     columns = torch.from_numpy(np.concatenate([window.tokens for window in windows]))
-    read = []
-    if predictor.strand != "reverse":
-        read.append(predictor.logits(input_ids, attention_mask, (rows, columns)))
-    if predictor.strand != "forward":
-        flipped = strand_permutation(input_ids)[rows, columns]
-        of_other = predictor.logits(other_strand(input_ids), attention_mask, (rows, flipped))
-        read.append(complement_vocabulary(of_other))
-    of_strands = [logits[:, BASE_IDS].double().log_softmax(dim=-1) for logits in read]
-    scores = torch.stack(of_strands).mean(dim=0).log_softmax(dim=-1).numpy()
-    return np.split(scores, np.cumsum(counts)[:-1])
+    scores = predictor.log_probabilities(input_ids, attention_mask, (rows, columns), dtype=torch.float64)
+    return np.split(scores.numpy(), np.cumsum(counts)[:-1])
 
 
 def _padded(windows: Sequence[MaskedWindow], pad_token_id: Any) -> Tensor:
