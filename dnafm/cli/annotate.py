@@ -1,7 +1,6 @@
 """`dnafm annotate`: functional elements of genomes, by clusters, by a fine-tuned model, or by how well it predicts."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -150,16 +149,13 @@ def _label(args: argparse.Namespace) -> None:
 
 def _conservation(args: argparse.Namespace) -> None:
     from dnafm.analysis.annotation import annotate_conservation
-    from dnafm.cli.annotation_outputs import check_batch
+    from dnafm.cli.model_options import check_batch
     from dnafm.cli.track_options import check_track_options, track_paths
 
     if not track_paths(args):
         raise ValueError("There is nothing to write. Name a file by --entropy_track or --log_probability_track.")
     check_track_options(args)
-    check_batch(args)
-    for path in track_paths(args).values():
-        if Path(path).exists() and not args.overwrite:
-            raise FileExistsError(f"{path} exists. Write to another file, or replace it by --overwrite.")
+    check_batch(args.batch)
     found = annotate_conservation(
         args.genome,
         model=args.backbone,

@@ -2,6 +2,8 @@
 
 import argparse
 
+from dnafm.cli.model_options import add_backbone, add_batch, add_dtype, add_strand
+
 
 def add_cluster_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `dnafm annotate cluster`."""
@@ -23,7 +25,8 @@ def add_cluster_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep_vectors", action="store_true", help="keep OUTPUT.parts, for a run with another clustering"
     )
-    _add_model(parser, "--backbone", strand="forward")
+    add_backbone(parser)
+    _add_reading(parser, strand="forward")
 
 
 def _add_units(parser: argparse.ArgumentParser) -> None:
@@ -110,7 +113,7 @@ def add_label_options(parser: argparse.ArgumentParser) -> None:
         help="class of bases that no label covers (default: %(default)s)",
     )
     parser.add_argument("--omit", nargs="+", default=[], metavar="CLASS", help="leave out of the file")
-    _add_model(parser, None, strand="both")
+    _add_reading(parser, strand="both")
 
 
 def add_conservation_options(parser: argparse.ArgumentParser) -> None:
@@ -121,33 +124,14 @@ def add_conservation_options(parser: argparse.ArgumentParser) -> None:
         "--window", type=int, metavar="BP", help="bases read at once (default: 1024, or as many as the model reads)"
     )
     add_track_options(parser)
-    _add_model(parser, "--backbone", strand="both")
+    add_backbone(parser)
+    _add_reading(parser, strand="both")
 
 
-def _add_model(parser: argparse.ArgumentParser, name: str | None, *, strand: str) -> None:
-    if name is not None:
-        parser.add_argument(
-            name,
-            default="dnafm_tiny",
-            metavar="NAME",
-            help="pretrained model: dnafm (7B), dnafm_300m, dnafm_tiny (bundled), a folder or a Hub id "
-            "(default: %(default)s)",
-        )
-    parser.add_argument(
-        "--strand",
-        choices=("both", "forward", "reverse"),
-        default=strand,
-        help="which strand the model reads; both are averaged (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--dtype",
-        choices=("float32", "bfloat16", "float16", "auto"),
-        default="float32",
-        help="of weights and computation; auto: that of the checkpoint (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--batch", type=int, default=16_384, metavar="TOKENS", help="tokens of a batch (default: %(default)s)"
-    )
+def _add_reading(parser: argparse.ArgumentParser, *, strand: str) -> None:
+    add_strand(parser, default=strand)
+    add_dtype(parser)
+    add_batch(parser)
     parser.add_argument(
         "--overwrite", action="store_true", help="replace existing files, and parts of a run with other options"
     )

@@ -5,6 +5,9 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dnafm.cli.model_options import check_batch
+from dnafm.cli.output_files import check_extension, check_new_file
+
 if TYPE_CHECKING:
     from dnafm.analysis.cluster_results import ClusterAnnotation
     from dnafm.genomics import Interval
@@ -22,8 +25,8 @@ def check_cluster_outputs(args: argparse.Namespace) -> None:
     """
     from dnafm.reports.generation_figures import checked_extension
 
-    check_batch(args)
-    _check_extension("--output", args.output, (".bed", ".bed.gz"))
+    check_batch(args.batch)
+    check_extension(Path(args.output), (".bed", ".bed.gz"))
     for option in ("types", "enrichment"):
         if getattr(args, option) is not None and args.features is None:
             raise ValueError(f"--{option} is about an annotation. Name it by --features.")
@@ -39,16 +42,10 @@ def check_label_outputs(args: argparse.Namespace) -> None:
     """Check files and their extensions; see `check_cluster_outputs`."""
     from dnafm.analysis.label_runs import EXTENSIONS
 
-    check_batch(args)
-    _check_extension("--output", args.output, EXTENSIONS)
+    check_batch(args.batch)
+    check_extension(Path(args.output), EXTENSIONS)
     _check_tables(args, "table")
     _check_new(args, "output", "table")
-
-
-def check_batch(args: argparse.Namespace) -> None:
-    """Raise a ValueError where a batch holds no token."""
-    if args.batch < 1:
-        raise ValueError(f"--batch is {args.batch}; it must be at least 1 token.")
 
 
 def plotted_region(args: argparse.Namespace) -> "Interval | None":
@@ -126,26 +123,18 @@ def _write_table(path: str | None, table: Any, *, overwrite: bool) -> None:
             writer.write_chunk(0, table)
 
 
-def _check_extension(option: str, path: str, extensions: tuple[str, ...]) -> None:
-    if not path.endswith(extensions):
-        raise ValueError(f"{option} {path}: the extension says the format; it is one of {', '.join(extensions)}.")
-
-
 def _check_tables(args: argparse.Namespace, *options: str) -> None:
     from dnafm.data.prediction_tables import EXTENSIONS
 
     for option in options:
         if (path := getattr(args, option)) is not None:
-            _check_extension(f"--{option}", path, EXTENSIONS)
+            check_extension(Path(path), EXTENSIONS, option=f"--{option}")
 
 
 def _check_new(args: argparse.Namespace, *options: str) -> None:
     named = [(option, path) for option in options if (path := getattr(args, option)) is not None]
     for place, (option, path) in enumerate(named):
-        if Path(path).exists() and not args.overwrite:
-            raise FileExistsError(f"{path} exists. Write to another file, or replace it by --overwrite.")
-        if not Path(path).parent.is_dir():
-            raise FileNotFoundError(f"The folder {Path(path).parent} does not exist. Make it, or choose another one.")
+        check_new_file(Path(path), overwrite=args.overwrite)
         for other, same in named[:place]:
             if same == path:
                 raise ValueError(f"--{other} and --{option} are both {path}. Name two files.")

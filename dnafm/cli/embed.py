@@ -4,6 +4,8 @@ import argparse
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from dnafm.cli.model_options import add_backbone, add_batch, add_contig_aliases, add_dtype, add_strand
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -62,9 +64,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="to write: one of the outputs above")
     parser.add_argument("--fasta", metavar="FILE", help="genome of the intervals, plain or bgzip")
-    parser.add_argument(
-        "--contig_aliases", action="store_true", help="also find contig 1 as chr1, and the reverse, in the genome"
-    )
+    add_contig_aliases(parser)
     parser.add_argument("--sequence_column", metavar="NAME", help="of a table (default: sequence)")
     parser.add_argument(
         "--id_column", metavar="NAME", help="of a table (default: id, if there is one, else rows are numbered from 1)"
@@ -93,22 +93,9 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--backbone",
-        default="dnafm_tiny",
-        metavar="NAME",
-        help="pretrained model: dnafm (7B), dnafm_300m, dnafm_tiny (bundled), a folder or a Hub id "
-        "(default: %(default)s)",
-    )
-    parser.add_argument(
-        "--dtype",
-        choices=("float32", "bfloat16", "float16", "auto"),
-        default="float32",
-        help="of weights and computation; auto: that of the checkpoint (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--batch", type=int, default=16_384, metavar="TOKENS", help="tokens of a batch (default: %(default)s)"
-    )
+    add_backbone(parser)
+    add_dtype(parser)
+    add_batch(parser)
 
 
 def _add_rules(parser: argparse.ArgumentParser) -> None:
@@ -126,12 +113,7 @@ def _add_rules(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="one or several: 0 is the input of the first layer, -1 the output of the last (default: -1)",
     )
-    parser.add_argument(
-        "--strand",
-        choices=("forward", "reverse", "both"),
-        default="forward",
-        help="which one the model reads of each sequence; both are averaged (default: %(default)s)",
-    )
+    add_strand(parser, default="forward", read="which one the model reads of each sequence")
     parser.add_argument(
         "--special_tokens", action="store_true", help="count [CLS] and the suffix, too; not with windows"
     )

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dnafm.cli.model_options import add_backbone, add_batch, add_contig_aliases, add_dtype, add_strand, check_batch
+from dnafm.cli.output_files import check_extension, check_new_file
+
 if TYPE_CHECKING:
     from dnafm.analysis.generation_templates import Template
     from dnafm.analysis.sequence_constraints import SequenceConstraints
@@ -41,9 +44,7 @@ def _add_templates(group: Any) -> None:
         metavar="BP",
         help="bases of the genome on either side that the model sees (default: 256, or as many as it reads)",
     )
-    group.add_argument(
-        "--contig_aliases", action="store_true", help="also find contig 1 as chr1, and the reverse, in the genome"
-    )
+    add_contig_aliases(group)
     group.add_argument("--unique", action="store_true", help="no sequence of a template twice")
 
 
@@ -152,28 +153,10 @@ def _add_output(group: Any) -> None:
 
 
 def _add_model(group: Any) -> None:
-    group.add_argument(
-        "--backbone",
-        default="dnafm_tiny",
-        metavar="NAME",
-        help="pretrained model: dnafm (7B), dnafm_300m, dnafm_tiny (bundled), a folder or a Hub id "
-        "(default: %(default)s)",
-    )
-    group.add_argument(
-        "--strand",
-        choices=("both", "forward", "reverse"),
-        default="forward",
-        help="which strand the model and the guide read; both are averaged (default: %(default)s)",
-    )
-    group.add_argument(
-        "--batch", type=int, default=16_384, metavar="TOKENS", help="tokens of a batch (default: %(default)s)"
-    )
-    group.add_argument(
-        "--dtype",
-        choices=("float32", "bfloat16", "float16", "auto"),
-        default="float32",
-        help="of weights and computation; auto: that of the checkpoint (default: %(default)s)",
-    )
+    add_backbone(group)
+    add_strand(group, default="forward", read="which strand the model and the guide read")
+    add_batch(group)
+    add_dtype(group)
 
 
 def check_generation_options(args: argparse.Namespace) -> None:
@@ -201,17 +184,13 @@ def check_generation_options(args: argparse.Namespace) -> None:
         raise ValueError("--plot and --target are about a guide. Name a fine-tuned model by --guide.")
     if args.condition is None and args.guidance_scale != 0:
         raise ValueError("--guidance_scale is about a condition. Name one by --condition.")
-    if args.batch < 1:
-        raise ValueError(f"--batch is {args.batch}; it must be at least 1 token.")
-    if args.table is not None and not args.table.endswith(EXTENSIONS):
-        raise ValueError(f"--table {args.table}: the extension says the format; it is one of {', '.join(EXTENSIONS)}.")
+    check_batch(args.batch)
+    if args.table is not None:
+        check_extension(Path(args.table), EXTENSIONS, option="--table")
     if args.plot is not None:
         checked_extension(args.plot)
     for path in (Path(each) for each in (args.output, args.table, args.plot) if each is not None):
-        if path.exists() and not args.overwrite:
-            raise FileExistsError(f"{path} exists. Write to another file, or replace it by --overwrite.")
-        if not path.parent.is_dir():
-            raise FileNotFoundError(f"The folder {path.parent} does not exist. Make it, or write to another one.")
+        check_new_file(path, overwrite=args.overwrite)
 
 
 def constraints_of(args: argparse.Namespace) -> "SequenceConstraints":

@@ -2,6 +2,8 @@
 
 import argparse
 
+from dnafm.cli.model_options import add_batch, add_contig_aliases
+
 DESCRIPTION = """\
 Find the places of genomes that resemble what you have. Windows of genomes are embedded and kept in a store; sequences
 are looked up in it, by the cosine of their vectors.
@@ -142,9 +144,7 @@ def _add_query(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backbone", metavar="NAME", help="where the model of the store is now (default: as the store names it)"
     )
-    parser.add_argument(
-        "--contig_aliases", action="store_true", help="also find contig 1 as chr1, and the reverse, in the genome"
-    )
+    add_contig_aliases(parser)
     _add_computation(parser, dtype_default="the store's")
 
 
@@ -196,6 +196,4 @@ def _add_computation(parser: argparse.ArgumentParser, *, dtype_default: str) -> 
         choices=("float32", "bfloat16", "float16", "auto"),
         help=f"of weights and computation; auto: that of the checkpoint (default: {dtype_default})",
     )
-    parser.add_argument(
-        "--batch", type=int, default=16_384, metavar="TOKENS", help="tokens of a batch (default: %(default)s)"
-    )
+    add_batch(parser)

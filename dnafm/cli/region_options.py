@@ -8,6 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dnafm.cli.model_options import add_backbone, add_batch, add_contig_aliases, add_dtype, add_strand, check_batch
+
 if TYPE_CHECKING:
     from dnafm.analysis.chunked_runs import ChunkedRun
     from dnafm.analysis.region_runs import RegionWork
@@ -34,31 +36,11 @@ def add_region_options(parser: argparse.ArgumentParser) -> None:
         help="figure to write: .png, .svg, or .html, which zooms; of several regions, up to "
         f"{MOST_FIGURES}, each has its own: FILE.NUMBER.NAME.png",
     )
-    parser.add_argument(
-        "--backbone",
-        default="dnafm_tiny",
-        metavar="NAME",
-        help="pretrained model: dnafm (7B), dnafm_300m, dnafm_tiny (bundled), a folder or a Hub id "
-        "(default: %(default)s)",
-    )
-    parser.add_argument(
-        "--strand",
-        choices=("both", "forward", "reverse"),
-        default="both",
-        help="which strand the model reads; both are averaged (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--contig_aliases", action="store_true", help="also find contig 1 as chr1, and the reverse, in the genome"
-    )
-    parser.add_argument(
-        "--batch", type=int, default=16_384, metavar="TOKENS", help="tokens of a batch (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--dtype",
-        choices=("float32", "bfloat16", "float16", "auto"),
-        default="float32",
-        help="of weights and computation; auto: that of the checkpoint (default: %(default)s)",
-    )
+    add_backbone(parser)
+    add_strand(parser, default="both")
+    add_contig_aliases(parser)
+    add_batch(parser)
+    add_dtype(parser)
     parser.add_argument(
         "--overwrite", action="store_true", help="replace existing files, and parts of a run with other options"
     )
@@ -83,8 +65,7 @@ def check_region_options(args: argparse.Namespace, *, tracks: Sequence[str] | No
     if args.output is None and args.plot is None and not tracks:
         others = "" if tracks is None else " Tracks are named by --entropy_track and --log_probability_track."
         raise ValueError(f"There is nothing to write. Name a table by --output, or a figure by --plot.{others}")
-    if args.batch < 1:
-        raise ValueError(f"--batch is {args.batch}; it must be at least 1 token.")
+    check_batch(args.batch)
     if args.output is not None:
         check_extension(Path(args.output), (ARRAYS, *EXTENSIONS))
     if args.plot is not None:

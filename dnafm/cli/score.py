@@ -6,6 +6,8 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dnafm.cli.model_options import add_backbone, add_batch, add_contig_aliases, add_dtype, add_strand, check_batch
+
 if TYPE_CHECKING:
     from dnafm.analysis.variant_runs import ScoreReport
     from dnafm.analysis.variant_scores import VariantScorer
@@ -40,13 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "score", description=DESCRIPTION + formulas, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     _add_files(parser)
-    parser.add_argument(
-        "--backbone",
-        default="dnafm_tiny",
-        metavar="NAME",
-        help="pretrained model: dnafm (7B), dnafm_300m, dnafm_tiny (bundled), a folder or a Hub id "
-        "(default: %(default)s)",
-    )
+    add_backbone(parser)
     parser.add_argument(
         "--model",
         metavar="CHECKPOINT",
@@ -78,12 +74,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         metavar="BP",
         help="bases on both sides of a change that is no SNV whose likelihoods count (default: %(default)s)",
     )
-    parser.add_argument(
-        "--strand",
-        choices=("both", "forward", "reverse"),
-        default="both",
-        help="which strand the model reads; both are averaged (default: %(default)s)",
-    )
+    add_strand(parser, default="both")
     _add_rules(parser)
 
 
@@ -118,19 +109,10 @@ def _add_rules(parser: argparse.ArgumentParser) -> None:
         help="where REF is not what the genome has: stop, skip the variant, or score its own alleles and mark it "
         "(default: %(default)s)",
     )
-    parser.add_argument(
-        "--contig_aliases", action="store_true", help="also find contig 1 as chr1, and the reverse, in the genome"
-    )
+    add_contig_aliases(parser)
     parser.add_argument("--index", choices=("tbi", "csi"), help="make the index of a .vcf.gz or .bcf output")
-    parser.add_argument(
-        "--batch", type=int, default=16_384, metavar="TOKENS", help="tokens of a batch (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--dtype",
-        choices=("float32", "bfloat16", "float16", "auto"),
-        default="float32",
-        help="of weights and computation; auto: that of the checkpoint (default: %(default)s)",
-    )
+    add_batch(parser)
+    add_dtype(parser)
     parser.add_argument(
         "--overwrite", action="store_true", help="replace the output, and parts of a run with other options"
     )
@@ -187,8 +169,7 @@ def _scorer(args: argparse.Namespace, reference: "ReferenceGenome", device: Any)
     from dnafm.analysis.variant_scores import DEFAULT_SCORES, VariantScorer
     from dnafm.cli.scored_models import load_output, load_predictor
 
-    if args.batch < 1:
-        raise ValueError(f"--batch is {args.batch}; it must be at least 1 token.")
+    check_batch(args.batch)
     output = predictor = None
     if args.model is not None:
         output, predictor = load_output(args, device)
