@@ -52,7 +52,8 @@ RELEASED_WEIGHT_NAMES = {
 
 _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 _WEIGHTS_THAT_COME_FIRST = (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME, WEIGHTS_NAME)
-_HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "token")
+# Where `from_pretrained` finds files.
+HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "token")
 
 
 def safetensors_shards(names: Iterable[str], exists: Callable[[str], bool]) -> dict[str, str]:
@@ -128,4 +129,4 @@ def _shards_of_index(location: Any, options: dict[str, Any]) -> list[str]:
 
 
 def _hub_arguments(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: options[name] for name in _HUB_ARGUMENTS if options.get(name) is not None}
+    return {name: options[name] for name in HUB_ARGUMENTS if options.get(name) is not None}

@@ -37,7 +37,7 @@ from transformers.tokenization_utils_base import FULL_TOKENIZER_FILE, TOKENIZER_
 from transformers.utils import CONFIG_NAME, PaddingStrategy, TensorType, cached_file, is_torch_tensor, logging
 
 from .configuration_dnafm import RELEASED_MODEL_TYPE
-from .released_dnafm import may_be_checkpoint
+from .released_dnafm import HUB_ARGUMENTS, may_be_checkpoint
 
 # Below the root logger of transformers, so that its verbosity holds here too, as remote code as well.
 logger = logging.get_logger(f"transformers.{__name__}")
@@ -54,8 +54,6 @@ SUFFIX_TOKENS = ("[EOS]", "[SEP]", None)
 LETTERS = {"A": "A", "C": "C", "G": "G", "T": "T", "N": "N", "U": "T"} | dict.fromkeys("RYSWKMBDHV", "N")
 
 _SIDES = ("left", "right")
-# Where `from_pretrained` finds files.
-_HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
 _ZERO, _ONE = b"\0", b"\1"
 _BYTE = {token: bytes([token_id]) for token_id, token in enumerate(VOCABULARY)}
 _WRITTEN_TOKEN = re.compile("(" + "|".join(map(re.escape, SPECIAL_TOKENS)) + ")")
@@ -122,7 +120,7 @@ def _released_settings(location: Any, options: dict[str, Any]) -> dict[str, Any]
     """Return the settings that a released checkpoint implies, and nothing for one with tokenizer files."""
     if not may_be_checkpoint(location):
         return {}
-    asked = {name: options[name] for name in _HUB_ARGUMENTS if options.get(name) is not None}
+    asked = {name: options[name] for name in (*HUB_ARGUMENTS, "subfolder") if options.get(name) is not None}
 
     def find(name: str) -> str | None:
         return cached_file(location, name, _raise_exceptions_for_missing_entries=False, **asked)

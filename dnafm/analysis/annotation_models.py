@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import torch
 from dnafm import DNAFMForMaskedLM
 from dnafm.analysis.base_annotation import BaseClassifier
 from dnafm.analysis.base_predictions import STRANDS, BasePredictor
-from dnafm.analysis.variant_sources import file_identity
+from dnafm.analysis.identities import weight_files
 from dnafm.checkpoints import backbone_location
 from dnafm.checkpoints.loading import load_backbone
 from dnafm.configuration_dnafm import DNAFMConfig
@@ -74,9 +73,7 @@ def load_base_predictor(
 
 def model_files(model: str | os.PathLike) -> list[dict[str, Any]]:
     """Return what tells a model from others, as JSON holds it: its name, and files where it is a folder."""
-    location = Path(backbone_location(os.fspath(model)))
-    files = sorted(path for path in location.glob("*") if path.suffix in (".safetensors", ".bin"))
-    return [{"name": os.fspath(model)}, *map(file_identity, files)]
+    return [{"name": os.fspath(model)}, *weight_files(model)]
 
 
 def _check(strand: str, max_tokens: int) -> None:

@@ -38,7 +38,7 @@ from dnafm.analysis.clustering import (
     numbered_by_size,
 )
 from dnafm.analysis.embedder import Embedder
-from dnafm.analysis.variant_sources import file_identity
+from dnafm.analysis.identities import file_identity
 from dnafm.genomics import ReferenceGenome
 from dnafm.version import __version__
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from dnafm.analysis.identities import file_identity
 from dnafm.analysis.named_sequences import NamedSequence, SequenceSource
 from dnafm.analysis.sequence_tables import SEQUENCE_COLUMN, TableSource
-from dnafm.analysis.variant_sources import file_identity
 from dnafm.data.tables import extension_of, is_fasta
 from dnafm.genomics import Interval, ReferenceGenome, read_bed
 from dnafm.genomics.files import numbered_lines

@@ -15,7 +15,7 @@ from dnafm.analysis.base_annotation import StitchedReader, kept_table, part_chun
 from dnafm.analysis.base_decoding import decode, path_intervals
 from dnafm.analysis.base_transitions import Transitions
 from dnafm.analysis.chunked_runs import ChunkedRun
-from dnafm.analysis.variant_sources import file_identity
+from dnafm.analysis.identities import file_identity
 from dnafm.genomics import GffRecord, Interval, ReferenceGenome, coloured, write_bed, write_gff3
 from dnafm.version import __version__
 

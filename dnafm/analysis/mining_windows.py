@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from dnafm.analysis.embedding_sources import FastaSource, NamedSequence
-from dnafm.analysis.variant_sources import file_identity
+from dnafm.analysis.identities import file_identity
 from dnafm.genomics import reverse_complement
 from dnafm.genomics.sequences import BASES
 

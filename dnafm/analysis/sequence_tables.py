@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from dnafm.analysis.identities import file_identity
 from dnafm.analysis.named_sequences import NamedSequence
-from dnafm.analysis.variant_sources import file_identity
 from dnafm.data.prediction_tables import pa
 from dnafm.data.source_tables import Place
 from dnafm.data.table_options import TableOptions

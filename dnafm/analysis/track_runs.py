@@ -11,10 +11,10 @@ from accelerate import PartialState  # type: ignore[import-untyped]
 from dnafm.analysis.base_predictions import BasePredictor
 from dnafm.analysis.base_tracks import read_tracks
 from dnafm.analysis.chunked_runs import ChunkedRun
+from dnafm.analysis.identities import file_identity
 from dnafm.analysis.mutagenesis import Progress
 from dnafm.analysis.regions import checked_window_bp
 from dnafm.analysis.track_windows import CHUNK_BP, STRIDE, TrackPiece, asked_ranges, check_stride, track_chunks
-from dnafm.analysis.variant_sources import file_identity
 from dnafm.data.prediction_tables import prediction_table
 from dnafm.genomics import Interval, ReferenceGenome, TrackSegment, write_bigwig
 from dnafm.version import __version__

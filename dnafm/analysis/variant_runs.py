@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from accelerate import PartialState  # type: ignore[import-untyped]
 
 from dnafm.analysis.chunked_runs import ChunkedRun
+from dnafm.analysis.identities import file_identity
 from dnafm.analysis.variant_scores import CHUNK_VARIANTS, VariantScorer
-from dnafm.analysis.variant_sources import VariantSource, file_identity
+from dnafm.analysis.variant_sources import VariantSource
 from dnafm.analysis.variant_tables import HAS_MISMATCH, count_alleles, open_score_writer, score_rows
 from dnafm.genomics import Variant
 from dnafm.version import __version__

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from dnafm.analysis.identities import file_identity
 from dnafm.genomics import (
     Interval,
     Variant,
@@ -97,9 +98,3 @@ class VariantSource:
             starts_bp.append(interval.start_bp)
             ends_bp.append(interval.end_bp)
         return edges
-
-
-def file_identity(path: str | os.PathLike) -> dict[str, Any]:
-    """Return the whole path, size in bytes and time of change (ns) of a file."""
-    status = os.stat(path)
-    return {"path": os.path.abspath(path), "size": status.st_size, "changed_ns": status.st_mtime_ns}

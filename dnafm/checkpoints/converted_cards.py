@@ -7,7 +7,7 @@ from dnafm.version import __version__
 
 RELEASED_OWNER = "genbio-ai"
 # Model class: (class of transformers that loads it, task of the Hub).
-_LOADERS = {
+LOADERS = {
     "DNAFMModel": ("AutoModel", "feature-extraction"),
     "DNAFMForMaskedLM": ("AutoModelForMaskedLM", "fill-mask"),
     "DNAFMForSequenceClassification": ("AutoModelForSequenceClassification", "text-classification"),
@@ -51,7 +51,7 @@ def converted_card(checkpoint: ForeignCheckpoint, *, name: str, origin: str, is_
 
 
 def _front_matter(checkpoint: ForeignCheckpoint, *, base_model: str | None) -> list[str]:
-    _, task = _LOADERS.get(checkpoint.model_class.__name__, (None, None))
+    _, task = LOADERS.get(checkpoint.model_class.__name__, (None, None))
     lines = ["---", "library_name: transformers", "tags:", "- dna", "- genomics", "- dnafm"]
     if base_model is not None:
         lines += ["license: other", "license_name: genbio-ai-community-license", f"base_model: {base_model}"]
@@ -72,7 +72,7 @@ def _architecture(checkpoint: ForeignCheckpoint) -> str:
 
 def _usage(checkpoint: ForeignCheckpoint, name: str, *, is_released_layout: bool) -> list[str]:
     model_class = checkpoint.model_class.__name__
-    loader, _ = _LOADERS.get(model_class, (model_class, None))
+    loader, _ = LOADERS.get(model_class, (model_class, None))
     imports = [f"from transformers import {loader}, AutoTokenizer"]
     if not loader.startswith("Auto"):
         imports = [f"from dnafm import {loader}", "from transformers import AutoTokenizer"]

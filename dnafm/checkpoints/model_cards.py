@@ -9,7 +9,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from dnafm.checkpoints.backbones import backbone_location
-from dnafm.checkpoints.converted_cards import RELEASED_OWNER
+from dnafm.checkpoints.converted_cards import LOADERS, RELEASED_OWNER
 from dnafm.checkpoints.foreign import ForeignCheckpoint
 from dnafm.checkpoints.run_records import RunRecord, read_run_record
 from dnafm.reports.metric_tables import format_metrics
@@ -17,13 +17,6 @@ from dnafm.version import __version__
 
 CARD_NAME = "README.md"
 GENERATED_MARK = "<!-- Made by dnafm push"
-# Model class: (class of transformers that loads it, task of the Hub).
-LOADERS = {
-    "DNAFMModel": ("AutoModel", "feature-extraction"),
-    "DNAFMForMaskedLM": ("AutoModelForMaskedLM", "fill-mask"),
-    "DNAFMForSequenceClassification": ("AutoModelForSequenceClassification", "text-classification"),
-    "DNAFMForTokenClassification": ("AutoModelForTokenClassification", "token-classification"),
-}
 _HEADS = {
     "DNAFMModel": "an encoder of DNA without a head",
     "DNAFMForMaskedLM": "a masked language model of DNA",

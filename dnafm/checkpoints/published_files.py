@@ -12,8 +12,9 @@ from transformers.tokenization_utils_base import FULL_TOKENIZER_FILE, TOKENIZER_
 from transformers.utils import CONFIG_NAME, SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from dnafm import modeling_dnafm, tokenization_dnafm
+from dnafm.checkpoints.converted_cards import LOADERS
 from dnafm.checkpoints.foreign import ForeignCheckpoint
-from dnafm.checkpoints.model_cards import CARD_NAME, LOADERS, has_own_card, model_card
+from dnafm.checkpoints.model_cards import CARD_NAME, has_own_card, model_card
 from dnafm.checkpoints.released import config_of, read_config_file, read_hub_layout
 from dnafm.checkpoints.run_records import METRICS_NAME, PRETRAINING_NAME, SETTINGS_NAME, TASK_NAME, read_mapping
 from dnafm.configuration_dnafm import RELEASED_MODEL_TYPE, DNAFMConfig

@@ -221,7 +221,7 @@ def _run(
         overlap_bp=args.overlap,
         max_tokens=args.batch,
     )
-    identity = model_identity(argparse.Namespace(**vars(args), model=None))
+    identity = model_identity(backbone=args.backbone, dtype=args.dtype)
     return EmbeddingRun(
         embedder, checked, layout, output=args.output, model=identity, overwrite=args.overwrite, state=state
     )
@@ -249,7 +249,7 @@ def _finished_tracks(args: argparse.Namespace, state: "PartialState") -> "TrackR
     from dnafm.cli.track_options import finish_tracks
 
     predictor = load_predictor(args, state.device)
-    identity = model_identity(argparse.Namespace(**vars(args), model=None))
+    identity = model_identity(backbone=args.backbone, dtype=args.dtype)
     with genome_intervals(args) as (genome, intervals):
         return finish_tracks(args, predictor, genome, intervals, model=identity, window_bp=args.window)
 

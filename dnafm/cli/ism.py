@@ -134,7 +134,7 @@ def _finished_tracks(args: argparse.Namespace, predictor: "BasePredictor") -> "T
             predictor,
             genome,
             intervals,
-            model=model_identity(args),
+            model=model_identity(backbone=args.backbone, model=args.model, dtype=args.dtype),
             masked=args.scores == "masked",
             window_bp=args.window,
         )

@@ -166,7 +166,7 @@ def _classify(args: argparse.Namespace, state: "PartialState") -> None:
     genomes, cut = _genomes_and_cut(args, scorer, state)
     n_windows = sum(survey.n_windows for _, survey in genomes)
     check_options(k=args.k, n_places=n_windows // len(cut.strands), merge_bp=args.merge)
-    identity = model_identity(argparse.Namespace(backbone=None, model=args.model, dtype=args.dtype))
+    identity = model_identity(model=args.model, dtype=args.dtype)
     is_silent = None if state.is_main_process else True
     with tqdm(desc="scoring", total=n_windows, unit=" windows", disable=is_silent, leave=False) as bar:
         report = classify_to_file(

@@ -201,7 +201,7 @@ def _kept(results: Iterable[Any], shown: list[Any]) -> Iterator[Any]:
 def _region_run(args: argparse.Namespace, work: "RegionWork") -> "ChunkedRun":
     """Return the run that keeps finished chunks of the regions beside what is written."""
     from dnafm.analysis.chunked_runs import ChunkedRun
-    from dnafm.analysis.variant_sources import file_identity
+    from dnafm.analysis.identities import file_identity
     from dnafm.cli.scored_models import model_identity
     from dnafm.version import __version__
 
@@ -211,7 +211,7 @@ def _region_run(args: argparse.Namespace, work: "RegionWork") -> "ChunkedRun":
         "genome": None if args.fasta is None else file_identity(args.fasta),
         **{name: getattr(args, name, None) for name in ("contig_aliases", "scores", "target", "window", "strand")},
         "batch": args.batch,
-        "model": model_identity(argparse.Namespace(**{"model": None, **vars(args)})),
+        "model": model_identity(backbone=args.backbone, model=getattr(args, "model", None), dtype=args.dtype),
         "chunk_bp": [work.chunk_bp, work.split_bp],
         "dnafm": __version__,
     }

@@ -156,7 +156,7 @@ def _score(args: argparse.Namespace, scorer: Any, source: Any, state: Any) -> "S
             scorer,
             source,
             output=args.output,
-            model=model_identity(args),
+            model=model_identity(backbone=args.backbone, model=args.model, dtype=args.dtype),
             command=_command(args),
             index=args.index,
             overwrite=args.overwrite,

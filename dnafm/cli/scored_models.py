@@ -3,7 +3,6 @@
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,8 @@ import torch
 from dnafm import DNAFMForMaskedLM
 from dnafm.analysis.base_predictions import BasePredictor
 from dnafm.analysis.conditional_predictions import ConditionalPredictor
+from dnafm.analysis.identities import weight_files
 from dnafm.analysis.variant_readings import ModelOutput
-from dnafm.analysis.variant_sources import file_identity
-from dnafm.checkpoints import backbone_location
 from dnafm.checkpoints.loading import load_backbone
 from dnafm.configuration_dnafm import DNAFMConfig
 from dnafm.genomics import reverse_complement
@@ -69,13 +67,7 @@ def load_output(args: Namespace, device: torch.device) -> tuple[ModelOutput, Bas
     return output, BasePredictor(task.model, task.tokenizer, strand=args.strand, max_tokens=args.batch)
 
 
-def model_identity(args: Namespace) -> dict[str, Any]:
+def model_identity(*, backbone: str | None = None, model: str | None = None, dtype: str | None) -> dict[str, Any]:
     """Return what tells the weights from others, as JSON holds it: names, and files where these are folders."""
-    folders = [Path(backbone_location(name)) for name in (args.backbone, args.model) if name is not None]
-    files = sorted(path for folder in folders for path in folder.glob("*") if path.suffix in (".safetensors", ".bin"))
-    return {
-        "backbone": args.backbone,
-        "model": args.model,
-        "dtype": args.dtype,
-        "files": [file_identity(path) for path in files],
-    }
+    named = [name for name in (backbone, model) if name is not None]
+    return {"backbone": backbone, "model": model, "dtype": dtype, "files": weight_files(*named)}

@@ -20,6 +20,7 @@ except ImportError as error:
     raise ImportError("Tables of predictions need pyarrow: pip install 'dnafm[train]'") from error
 
 from dnafm.data.prediction_formats import LIST_SEPARATORS, Part, PartSink, Sink, is_list, sink_of
+from dnafm.genomics.files import check_free
 
 Columns = Mapping[str, Any]
 
@@ -68,7 +69,7 @@ class PredictionWriter:
         self._n_ranks, self._next_chunk = n_ranks, rank
         self._target = self.path if n_ranks == 1 else part_path(self.path, rank)
         self._schema = None if schema is None else self._checked(schema)
-        _check_free(self.path, overwrite)
+        check_free(self.path, overwrite=overwrite)
         self._temporary = self._target.with_name(f"{self._target.name}.{uuid.uuid4().hex}.tmp")
         self._stream = _open_new(self._temporary)
         self._sink: Sink | None = None
@@ -187,13 +188,6 @@ def _extension_of(path: Path) -> str:
         if path.name.endswith(extension):
             return extension
     raise ValueError(f"{path}: the extension says the format, and must be one of {', '.join(EXTENSIONS)}.")
-
-
-def _check_free(path: Path, overwrite: bool) -> None:
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder. Name the file to write.")
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists. Write to another file, or set overwrite to replace it.")
 
 
 def _open_new(path: Path) -> BinaryIO:
