@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dnafm.analysis.annotation_models import load_base_predictor, model_files
+from dnafm.analysis.annotation_models import model_files
 from dnafm.analysis.annotation_work import finish
-from dnafm.analysis.base_predictions import Strand
+from dnafm.analysis.base_predictions import Strand, load_base_predictor
 from dnafm.analysis.chunked_runs import process_state
 from dnafm.analysis.cluster_annotation import annotate_clusters
 from dnafm.analysis.label_annotation import annotate_labels

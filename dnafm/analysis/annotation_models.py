@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from dnafm import DNAFMForMaskedLM
 from dnafm.analysis.base_annotation import BaseClassifier
-from dnafm.analysis.base_predictions import STRANDS, BasePredictor
+from dnafm.analysis.base_predictions import check_reading
 from dnafm.analysis.identities import weight_files
 from dnafm.checkpoints import backbone_location
-from dnafm.checkpoints.loading import load_backbone
 from dnafm.configuration_dnafm import DNAFMConfig
 from dnafm.genomics import reverse_complement
 
@@ -39,7 +37,7 @@ def load_base_classifier(
     from dnafm.tasks import TokenClassification
     from dnafm.tasks.labels import softmax
 
-    _check(strand, max_tokens)
+    check_reading(strand, max_tokens)
     _check_head(os.fspath(model))
     average: Any = "average" if strand == "both" else "none"
     task = TokenClassification.from_pretrained(os.fspath(model), dtype=dtype, reverse_complement=average)
@@ -56,31 +54,9 @@ def load_base_classifier(
     return BaseClassifier(tuple(task.label_names), read, task.max_bases, max_tokens)
 
 
-def load_base_predictor(
-    model: str | os.PathLike, *, strand: Any, dtype: Any, max_tokens: int, device: torch.device
-) -> BasePredictor:
-    """Load a pretrained model with its head for masked bases; the arguments are those of `load_base_classifier`.
-
-    Raises:
-        ValueError: the model has no such head, or an option is out of its range.
-        OSError: there is no such checkpoint.
-    """
-    _check(strand, max_tokens)
-    loaded, tokenizer = load_backbone(DNAFMForMaskedLM, os.fspath(model), dtype=dtype)
-    on_device: Any = loaded
-    return BasePredictor(on_device.to(device), tokenizer, strand=strand, max_tokens=max_tokens)
-
-
 def model_files(model: str | os.PathLike) -> list[dict[str, Any]]:
     """Return what tells a model from others, as JSON holds it: its name, and files where it is a folder."""
     return [{"name": os.fspath(model)}, *weight_files(model)]
-
-
-def _check(strand: str, max_tokens: int) -> None:
-    if strand not in STRANDS:
-        raise ValueError(f"strand is {strand!r}; it must be one of {', '.join(STRANDS)}.")
-    if max_tokens < 1:
-        raise ValueError(f"max_tokens is {max_tokens}; a batch must have at least 1.")
 
 
 def _check_head(model: str) -> None:

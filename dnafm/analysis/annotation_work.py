@@ -10,7 +10,33 @@ from typing import Any
 from accelerate import PartialState  # type: ignore[import-untyped]
 from tqdm import tqdm
 
-from dnafm.analysis.chunked_runs import process_state
+from dnafm.analysis.chunked_runs import ChunkedRun, process_state
+
+
+class ContigRun:
+    """Work on whole contigs that is kept in chunks: what the ways of annotation have in common.
+
+    Args:
+        run: of the chunks.
+        lengths: bases by contig.
+    """
+
+    def __init__(self, run: ChunkedRun, lengths: dict[str, int]):
+        self._run, self._lengths = run, lengths
+
+    @property
+    def is_main_process(self) -> bool:
+        """Whether this is the first rank, the one that writes."""
+        return self._run.is_main_process
+
+    @property
+    def n_bases(self) -> int:
+        """Bases of all contigs."""
+        return sum(self._lengths.values())
+
+    def remove(self) -> None:
+        """Remove what was kept, when all is written; all ranks call it."""
+        self._run.remove()
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """What a masked language model says about bases: probabilities over A, C, G and T, of one strand or both."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dnafm import DNAFMForMaskedLM, DNAFMTokenizer
+from dnafm.checkpoints.loading import load_backbone
 from dnafm.data.batching import look_ahead_batches, restore_order
 from dnafm.data.strands import complement_vocabulary, flip_tokens, other_strand, strand_permutation
 from dnafm.genomics.sequences import BASES
@@ -177,6 +179,36 @@ class BasePredictor:
     def head_at(self, states: Tensor, at: tuple[Tensor, Tensor] | None) -> Tensor:
         """Return logits of (batch, length, hidden) states; the head is computed where it is wanted alone."""
         return self.model.lm_head(states if at is None else states[at])
+
+
+def load_base_predictor(
+    name: str | os.PathLike, *, strand: Any, dtype: str, max_tokens: int, device: torch.device
+) -> BasePredictor:
+    """Load a pretrained model with its head for masked bases.
+
+    Args:
+        name: of a backbone, folder or Hub id.
+        strand: which one the model reads.
+        dtype: of the weights; `"auto"` for that of the checkpoint.
+        max_tokens: most tokens of a batch.
+        device: to load it onto.
+
+    Raises:
+        ValueError: the model has no such head, or an option is out of its range.
+        OSError: there is no such checkpoint.
+    """
+    check_reading(strand, max_tokens)
+    loaded, tokenizer = load_backbone(DNAFMForMaskedLM, os.fspath(name), dtype=dtype)
+    model: Any = loaded
+    return BasePredictor(model.to(device), tokenizer, strand=strand, max_tokens=max_tokens)
+
+
+def check_reading(strand: str, max_tokens: int) -> None:
+    """Raise a ValueError where there is no such strand, or a batch has no token."""
+    if strand not in STRANDS:
+        raise ValueError(f"strand is {strand!r}; it must be one of {', '.join(STRANDS)}.")
+    if max_tokens < 1:
+        raise ValueError(f"max_tokens is {max_tokens}; a batch must have at least 1.")
 
 
 def _check_positions(request: MaskedRequest) -> None:

@@ -26,6 +26,7 @@ from dnafm.analysis.annotation_windows import (
     vectors_of,
     window_chunks,
 )
+from dnafm.analysis.annotation_work import ContigRun
 from dnafm.analysis.chunked_runs import ChunkedRun
 from dnafm.analysis.cluster_composition import Composition
 from dnafm.analysis.cluster_results import ClusterAnnotation, VectorMap, cluster_intervals, cluster_name
@@ -46,7 +47,7 @@ from dnafm.version import __version__
 MAP_POINTS = 5000
 
 
-class ClusterRun:
+class ClusterRun(ContigRun):
     """Vectors of the units of a genome, kept in chunks, and the clusters that are made of them.
 
     `finish` computes the vectors and keeps them in the folder `OUTPUT.parts`, with four bytes for each number;
@@ -77,18 +78,9 @@ class ClusterRun:
         state: PartialState | None = None,
     ):
         self._embedder, self._genome, self._cut = embedder, genome, cut
-        self._lengths = annotated_lengths(genome)
-        self._run = ChunkedRun(output, {**self._settings(), "model": dict(model)}, overwrite=overwrite, state=state)
-
-    @property
-    def is_main_process(self) -> bool:
-        """Whether this is the first rank, the one that annotates."""
-        return self._run.is_main_process
-
-    @property
-    def n_bases(self) -> int:
-        """Bases of all contigs."""
-        return sum(self._lengths.values())
+        lengths = annotated_lengths(genome)
+        run = ChunkedRun(output, {**self._settings(), "model": dict(model)}, overwrite=overwrite, state=state)
+        super().__init__(run, lengths)
 
     def finish(self, *, on_progress: Callable[[int], object] = lambda n_bases: None) -> int:
         """Compute what is missing, and return how many chunks an earlier run had finished, on the first rank.
@@ -152,10 +144,6 @@ class ClusterRun:
     def vectors(self) -> Iterator[NDArray[np.float32]]:
         """Yield what was computed, chunk by chunk: (units, hidden), 0 where a unit is unknown; on the first rank."""
         return map(vectors_of, self._run.tables())
-
-    def remove(self) -> None:
-        """Remove the vectors, when all is written."""
-        self._run.remove()
 
     @cached_property
     def _edges(self) -> dict[str, NDArray[np.int64]]:

@@ -11,6 +11,7 @@ from accelerate import PartialState  # type: ignore[import-untyped]
 
 from dnafm.analysis.annotation_colours import colour_of
 from dnafm.analysis.annotation_windows import annotated_lengths
+from dnafm.analysis.annotation_work import ContigRun
 from dnafm.analysis.base_annotation import StitchedReader, kept_table, part_chunks, whole_contigs
 from dnafm.analysis.base_decoding import decode, path_intervals
 from dnafm.analysis.base_transitions import Transitions
@@ -38,7 +39,7 @@ class LabelAnnotation:
     classes: pa.Table
 
 
-class LabelRun:
+class LabelRun(ContigRun):
     """Probabilities of the classes of all bases, kept in chunks, and the intervals that are made of them.
 
     `finish` computes the probabilities and keeps them in the folder `OUTPUT.parts`, with four bytes for each class of
@@ -70,7 +71,6 @@ class LabelRun:
         state: PartialState | None = None,
     ):
         self._reader, self._genome, self._strand = reader, genome, strand
-        self._lengths = annotated_lengths(genome)
         settings = {
             "genome": file_identity(genome.path),
             "window": reader.window_bp,
@@ -81,22 +81,14 @@ class LabelRun:
             "model": dict(model),
             "dnafm": __version__,
         }
-        self._run = ChunkedRun(output, settings, overwrite=overwrite, state=state)
+        lengths = annotated_lengths(genome)
+        run = ChunkedRun(output, settings, overwrite=overwrite, state=state)
+        super().__init__(run, lengths)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the classes."""
         return self._reader.classifier.names
-
-    @property
-    def is_main_process(self) -> bool:
-        """Whether this is the first rank, the one that writes."""
-        return self._run.is_main_process
-
-    @property
-    def n_bases(self) -> int:
-        """Bases of all contigs."""
-        return sum(self._lengths.values())
 
     def finish(self, *, on_progress: Callable[[int], object] = lambda n_bases: None) -> int:
         """Compute what is missing, and return how many chunks an earlier run had finished, on the first rank.
@@ -134,10 +126,6 @@ class LabelRun:
         for contig, probabilities in whole_contigs(self._run.tables(), len(self.names)):
             path = decode(probabilities, transitions=transitions, min_bp=min_bp)
             yield from path_intervals(contig, path, probabilities, names=self.names, strand=_SIGNS[self._strand])
-
-    def remove(self) -> None:
-        """Remove the probabilities, when all is written."""
-        self._run.remove()
 
 
 class ClassCounts:

@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from dnafm import DNAFMForMaskedLM
-from dnafm.analysis.base_predictions import BasePredictor
+from dnafm.analysis.base_predictions import BasePredictor, load_base_predictor
 from dnafm.analysis.conditional_predictions import ConditionalPredictor
 from dnafm.analysis.identities import weight_files
 from dnafm.analysis.variant_readings import ModelOutput
-from dnafm.checkpoints.loading import load_backbone
 from dnafm.configuration_dnafm import DNAFMConfig
 from dnafm.genomics import reverse_complement
 from dnafm.tasks import SequenceClassification, SequenceRegression, Task
@@ -21,9 +19,9 @@ from dnafm.tasks import SequenceClassification, SequenceRegression, Task
 
 def load_predictor(args: Namespace, device: torch.device) -> BasePredictor:
     """Load the backbone with its head for masked bases."""
-    loaded, tokenizer = load_backbone(DNAFMForMaskedLM, args.backbone, dtype=args.dtype)
-    model: Any = loaded
-    return BasePredictor(model.to(device), tokenizer, strand=args.strand, max_tokens=args.batch)
+    return load_base_predictor(
+        args.backbone, strand=args.strand, dtype=args.dtype, max_tokens=args.batch, device=device
+    )
 
 
 def conditioned(predictor: BasePredictor, args: Namespace) -> BasePredictor:
