@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForMaskedLM
 
-from dnafm import DNAFMForMaskedLM, DNAFMTokenizer
-from dnafm.analysis.base_predictions import BasePredictor
+from dnafm import DNAFMTokenizer
 from dnafm.analysis.base_tracks import read_tracks, track_bases
 from dnafm.analysis.track_windows import track_chunks, track_reads
 from dnafm.genomics import Interval, ReferenceGenome, reverse_complement
@@ -27,22 +26,6 @@ CONTIGS = {
     "one": "C",
 }
 WINDOW_BP, STRIDE = 16, 3
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tiny_model, tmp_path_factory):
-    """A folder with a masked language model."""
-    torch.manual_seed(1)
-    folder = tmp_path_factory.mktemp("checkpoint")
-    tiny_model(DNAFMForMaskedLM).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def predictor_of(checkpoint):
-    """Factory of predictors by strand, with batches of a few windows."""
-    model = DNAFMForMaskedLM.from_pretrained(checkpoint).eval()
-    return lambda strand: BasePredictor(model, TOKENIZER, strand=strand, max_tokens=100)
 
 
 @pytest.fixture(scope="module")

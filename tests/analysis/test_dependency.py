@@ -55,15 +55,6 @@ def test_map_of_a_hairpin_has_its_pairs_and_nothing_else():
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tiny_model, tmp_path_factory):
-    """A folder with a masked language model."""
-    torch.manual_seed(1)
-    folder = tmp_path_factory.mktemp("checkpoint")
-    tiny_model(DNAFMForMaskedLM).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def predictor(checkpoint):
     """A predictor of the forward strand."""
     return BasePredictor(DNAFMForMaskedLM.from_pretrained(checkpoint).eval(), TOKENIZER, strand="forward")

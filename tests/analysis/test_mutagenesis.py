@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForMaskedLM
 
-from dnafm import DNAFMForMaskedLM, DNAFMTokenizer
-from dnafm.analysis.base_predictions import BasePredictor
+from dnafm import DNAFMTokenizer
 from dnafm.analysis.mutagenesis import entropy_bits, mutate, mutate_scored
 from dnafm.analysis.regions import Region, sequence_region, tiled_windows, windows_of_bases
 from dnafm.genomics import Interval, reverse_complement
@@ -16,22 +15,6 @@ TOKENIZER = DNAFMTokenizer(model_max_length=64)
 IDS = TOKENIZER.convert_tokens_to_ids(list(BASES))
 SEQUENCE = "ACGTTGCATTNACGGA"
 LONG = "GATTACAGGCTTAACCGGATATCGCGATTTGCCATAAGCC"
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tiny_model, tmp_path_factory):
-    """A folder with a masked language model."""
-    torch.manual_seed(1)
-    folder = tmp_path_factory.mktemp("checkpoint")
-    tiny_model(DNAFMForMaskedLM).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def predictor_of(checkpoint):
-    """Factory of predictors by strand, with batches of a few windows."""
-    model = DNAFMForMaskedLM.from_pretrained(checkpoint).eval()
-    return lambda strand: BasePredictor(model, TOKENIZER, strand=strand, max_tokens=100)
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,6 @@
 """The example of directed generation runs from start to end, and the guide leads where an independent judge agrees."""
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -13,24 +9,13 @@ pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")
 pytestmark = pytest.mark.slow
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "10_generate_sequences.py"
 TEMPLATE = re.compile(r">t\d+_1 .*\n([ACGT]{60})\n")
 
 
-def test_guided_designs_are_donors_to_a_judge_that_has_not_guided(tmp_path):
+def test_guided_designs_are_donors_to_a_judge_that_has_not_guided(run_example, tmp_path):
     """A real guide raises its own mean probability and that of a k-mer logistic regression above the unguided ones."""
-    result = subprocess.run(
-        [sys.executable, EXAMPLE, "--output_dir", str(tmp_path / "out")],
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    assert result.returncode == 0, result.stderr
-    assert "Warning" not in result.stderr
-    rows = re.findall(
-        r"^(as they were|unguided|guided|real donors) +([\d.]+) +([\d.]+) +([\d.]+)$", result.stdout, re.M
-    )
+    printed = run_example("10_generate_sequences", "--output_dir", str(tmp_path / "out"), timeout=900)
+    rows = re.findall(r"^(as they were|unguided|guided|real donors) +([\d.]+) +([\d.]+) +([\d.]+)$", printed, re.M)
     guide, judge = ({name: float(row[column]) for name, *row in rows} for column in (0, 1))
     assert set(guide) == {"as they were", "unguided", "guided", "real donors"}
     assert guide["guided"] > guide["unguided"] + 0.2

@@ -1,8 +1,5 @@
 """The examples of tasks run from start to end, a few steps each."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -27,32 +24,18 @@ TRAINING = {
 pytestmark = pytest.mark.slow
 
 
-def run(name: str, *options: str) -> str:
-    """Run an example as a user does, and return what it prints."""
-    result = subprocess.run(
-        [sys.executable, EXAMPLES / f"{name}.py", *options],
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert result.returncode == 0, result.stderr
-    assert "Warning" not in result.stderr
-    return result.stdout
-
-
-def test_embedding_finds_composition_first():
+def test_embedding_finds_composition_first(run_example):
     """The first component of the embeddings follows the share of C and G, and a close relative is the nearest one."""
-    printed = run("02_embed_sequences", "--max_sequences", "150")
+    printed = run_example("02_embed_sequences", "--max_sequences", "150")
     assert "tokens: (2, 62, 192)\nsequences: (300, 192)" in printed
     assert float(printed.split("share of C and G is ")[1].split(".\n")[0]) > 0.8
 
 
 @pytest.mark.parametrize("name", TRAINING)
-def test_example_trains_measures_and_saves(name, tmp_path):
+def test_example_trains_measures_and_saves(run_example, name, tmp_path):
     """It ends well after two steps, prints its table, and leaves a checkpoint."""
     options, expected = TRAINING[name]
-    printed = run(name, "--max_steps", "2", "--output_dir", str(tmp_path / "out"), *options)
+    printed = run_example(name, "--max_steps", "2", "--output_dir", str(tmp_path / "out"), *options)
     assert expected in printed
     assert "\nloss" in printed
     assert list(tmp_path.rglob("model.safetensors"))
