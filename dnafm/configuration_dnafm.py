@@ -62,6 +62,9 @@ class DNAFMConfig(PreTrainedConfig):
         classifier_dropout: Dropout of the classification heads, in training; `None` means `hidden_dropout`.
         classifier_pooling: What the sequence head sees: the `"mean"` or the `"max"` over the attended tokens, or the
             `"cls"` token.
+        classifier_hidden_size: Width of the sequence head's hidden layer; at 0 it has none, and is a projection of
+            the pooled vector. `None` means `hidden_size` up to 128, half of it below 2,048, else a quarter.
+        classifier_activation: Activation of that hidden layer.
         rope_parameters: `rope_theta`, `rope_type` (`"default"`, or `"linear"` with a `factor` that positions are
             divided by) and `partial_rotary_factor`, the share of each head that is rotated.
         rope_implementation: Kernel of the rotary embedding: `"auto"`, `"eager"`, `"flash_attn"`, `"liger"` or `"hub"`.
@@ -127,6 +130,8 @@ class DNAFMConfig(PreTrainedConfig):
     hidden_dropout: float | int = 0.0
     classifier_dropout: float | int | None = None
     classifier_pooling: str = "mean"
+    classifier_hidden_size: int | None = None
+    classifier_activation: str = "tanh"
     rope_parameters: dict[str, Any] | None = None
     rope_implementation: str = "auto"
     tie_word_embeddings: bool = True
@@ -165,6 +170,20 @@ class DNAFMConfig(PreTrainedConfig):
     def head_dim(self) -> int:
         """Channels of one attention head."""
         return self.hidden_size // self.num_attention_heads
+
+    @property
+    def classifier_width(self) -> int:
+        """Width of the sequence head's hidden layer; 0 where it has none."""
+        if self.classifier_hidden_size is not None:
+            return self.classifier_hidden_size
+        if self.hidden_size <= 128:
+            return self.hidden_size
+        return self.hidden_size // 2 if self.hidden_size < 2048 else self.hidden_size // 4
+
+    @property
+    def classifier_dropout_rate(self) -> float:
+        """Dropout of the classification heads: `classifier_dropout`, or where that is `None`, `hidden_dropout`."""
+        return self.hidden_dropout if self.classifier_dropout is None else self.classifier_dropout
 
     @property
     def rotary_percent(self) -> float:
@@ -239,10 +258,13 @@ class DNAFMConfig(PreTrainedConfig):
             rate = getattr(self, name)
             _require(rate is None or 0 <= rate < 1, name, rate, "must lie in [0, 1)")
         _require((self.num_labels or 0) >= 1, "num_labels", self.num_labels, "must be at least 1")
+        width = self.classifier_hidden_size
+        _require(width is None or width >= 0, "classifier_hidden_size", width, "must not be negative")
         _require_one_of(self, "normalization_type", NORMALIZATION_TYPES)
         _require_one_of(self, "classifier_pooling", CLASSIFIER_POOLINGS)
         _require_one_of(self, "problem_type", PROBLEM_TYPES)
         _require_one_of(self, "hidden_act", tuple(ACT2FN))
+        _require_one_of(self, "classifier_activation", tuple(ACT2FN))
 
     def validate_rotary_embedding(self):
         """Raise a ValueError for rotary settings that this model does not have."""

@@ -560,18 +560,21 @@ class DNAFMForMaskedLM(DNAFMPreTrainedModel):
 
 
 class DNAFMClassificationHead(nn.Module):
-    """From a pooled vector to outputs: dropout, dense, tanh, dropout, projection."""
+    """From a pooled vector to outputs: dropout, dense, activation, dropout, projection; or the last two alone."""
 
     def __init__(self, config: DNAFMConfig):
         super().__init__()
-        width = _classifier_width(config.hidden_size)
-        self.dropout = nn.Dropout(_classifier_dropout(config))
-        self.dense = nn.Linear(config.hidden_size, width)
-        self.out_proj = nn.Linear(width, cast(int, config.num_labels))
+        width = config.classifier_width
+        self.dropout = nn.Dropout(config.classifier_dropout_rate)
+        self.dense = nn.Linear(config.hidden_size, width) if width else None
+        self.activation = ACT2FN[config.classifier_activation]
+        self.out_proj = nn.Linear(width or config.hidden_size, cast(int, config.num_labels))
 
     def forward(self, pooled: Tensor) -> Tensor:
         """(B, hidden) to (B, labels)."""
-        return self.out_proj(self.dropout(torch.tanh(self.dense(self.dropout(pooled)))))
+        if self.dense is not None:
+            pooled = self.activation(self.dense(self.dropout(pooled)))
+        return self.out_proj(self.dropout(pooled))
 
 
 class DNAFMForSequenceClassification(DNAFMPreTrainedModel):
@@ -632,7 +635,7 @@ class DNAFMForTokenClassification(DNAFMPreTrainedModel):
         super().__init__(config)
         self.num_labels = config.num_labels
         self.model = DNAFMModel(config)
-        self.dropout = nn.Dropout(_classifier_dropout(config))
+        self.dropout = nn.Dropout(config.classifier_dropout_rate)
         self.classifier = nn.Linear(config.hidden_size, cast(int, config.num_labels))
         self.loss_function = supervised_loss
         self.post_init()
@@ -691,7 +694,7 @@ class DNAFMPairwiseHead(nn.Module):
         self.scaling = width**-0.5
         self.num_labels = cast(int, config.num_labels)
         self.dense = nn.Linear(config.hidden_size, width)
-        self.dropout = nn.Dropout(_classifier_dropout(config))
+        self.dropout = nn.Dropout(config.classifier_dropout_rate)
         self.biaffine = nn.Linear(width, self.num_labels * (width + 1))
 
     def forward(self, hidden_states: Tensor) -> Tensor:
@@ -878,16 +881,6 @@ def _without_heads(quantization_config: Any) -> Any:
         if getattr(config, name, HEAD_MODULES) is None:
             setattr(config, name, list(HEAD_MODULES))
     return config
-
-
-def _classifier_width(hidden_size: int) -> int:
-    if hidden_size <= 128:
-        return hidden_size
-    return hidden_size // 2 if hidden_size < 2048 else hidden_size // 4
-
-
-def _classifier_dropout(config: DNAFMConfig) -> float:
-    return config.hidden_dropout if config.classifier_dropout is None else config.classifier_dropout
 
 
 __all__ = [

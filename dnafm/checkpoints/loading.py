@@ -62,7 +62,7 @@ def load_model(
         **options: of `from_pretrained`.
 
     Raises:
-        ValueError: the checkpoint lacks weights.
+        ValueError: the checkpoint lacks weights, or its head has a layer more.
     """
     location = backbone_location(name)
     # What is missing is checked here.
@@ -83,6 +83,14 @@ def load_model(
         raise ValueError(
             f"{location} lacks weights of {model_class.__name__}, such as {lacking[0]}: it is a checkpoint of another "
             "kind. Build a task on it with from_config, and train that."
+        )
+    # A projection without the hidden layer before it would have the shape that is due, and be of no use.
+    left_over = [key for key in sorted(report["unexpected_keys"]) if key.startswith("classifier.")]
+    if left_over and not any(key.startswith("classifier.") for key in lacking):
+        raise ValueError(
+            f"{location} has {left_over[0]}, a layer of its head that this model lacks, with "
+            f"classifier_hidden_size={config.classifier_hidden_size}. Leave classifier_hidden_size as the checkpoint "
+            "has it, or begin from a backbone without a head."
         )
     return model
 

@@ -85,11 +85,14 @@ class SequenceClassificationOptions(ModelOptions):
         multilabel: Whether a sequence can be of several classes at once.
         pooling: What the head sees: the mean or the max over the tokens, or the [CLS] token; by default what the
             backbone's config says.
+        classifier_hidden_size: Width of the head's hidden layer; 0 for none, so that with `frozen` it is a linear
+            probe. By default what the backbone's config says.
     """
 
     n_classes: int | None = None
     multilabel: bool = False
     pooling: Pooling | None = None
+    classifier_hidden_size: int | None = None
 
 
 @dataclass(kw_only=True, frozen=True)
@@ -100,10 +103,13 @@ class SequenceRegressionOptions(ModelOptions):
         n_outputs: Numbers that are predicted for a sequence; by default that of the data or of the checkpoint.
         pooling: What the head sees: the mean or the max over the tokens, or the [CLS] token; by default what the
             backbone's config says.
+        classifier_hidden_size: Width of the head's hidden layer; 0 for none, so that with `frozen` it is a linear
+            probe. By default what the backbone's config says.
     """
 
     n_outputs: int | None = None
     pooling: Pooling | None = None
+    classifier_hidden_size: int | None = None
 
 
 @dataclass(kw_only=True, frozen=True)

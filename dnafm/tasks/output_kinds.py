@@ -25,12 +25,12 @@ class ClassTask(Task, ABC):
 
     @classmethod
     def head_fields(cls, options: ModelOptions, config: DNAFMConfig, data: TaskData | None) -> dict[str, Any]:
-        """Return number and names of the classes, the kind of problem, and the pooling if there is any."""
+        """Return number and names of the classes, the kind of problem, and what a head for sequences is."""
         names = data.label_names if data else None
         n_classes = getattr(options, "n_classes", None)
         fields = n_outputs_field(n_classes, config, len(names) if names else None, option="model.n_classes")
         fields |= {"problem_type": "single_label_classification"} | (label_name_fields(names) if names else {})
-        return fields | pooling_field(options)
+        return fields | sequence_head_fields(options)
 
     @property
     def label_names(self) -> list[str]:
@@ -50,11 +50,11 @@ class NumberTask(Task, ABC):
 
     @classmethod
     def head_fields(cls, options: ModelOptions, config: DNAFMConfig, data: TaskData | None) -> dict[str, Any]:
-        """Return number and names of the outputs, their mean and deviation, the kind of problem, and the pooling."""
+        """Return number and names of the outputs, their mean and deviation, the kind of problem, and the head."""
         names = data.target_names if data else None
         fields = n_targets_field(getattr(options, "n_outputs", None), config, len(names) if names else None)
         fields |= {"problem_type": "regression"} | (label_name_fields(names) if names else {})
-        return fields | (scaler_fields(data.target_scaler) if data else {}) | pooling_field(options)
+        return fields | (scaler_fields(data.target_scaler) if data else {}) | sequence_head_fields(options)
 
     @property
     def target_names(self) -> list[str]:
@@ -74,7 +74,10 @@ class NumberTask(Task, ABC):
         return regression_report(labels, scores, target_names=self.target_names, per_output=details)
 
 
-def pooling_field(options: ModelOptions) -> dict[str, Any]:
-    """Return the config's pooling of sequences, if the options set it."""
-    pooling = getattr(options, "pooling", None)
-    return {"classifier_pooling": pooling} if pooling else {}
+def sequence_head_fields(options: ModelOptions) -> dict[str, Any]:
+    """Return the config's pooling and width of a head for sequences, where the options set them."""
+    fields = {
+        "classifier_pooling": getattr(options, "pooling", None),
+        "classifier_hidden_size": getattr(options, "classifier_hidden_size", None),
+    }
+    return {name: value for name, value in fields.items() if value is not None}

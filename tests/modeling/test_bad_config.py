@@ -32,6 +32,8 @@ def refuses(message):
             "normalization_type='BatchNorm' must be one of ('LayerNorm', 'RMSNorm')",
         ),
         ({"classifier_pooling": "sum"}, "classifier_pooling='sum' must be one of ('mean', 'cls', 'max')"),
+        ({"classifier_hidden_size": -1}, "classifier_hidden_size=-1 must not be negative"),
+        ({"classifier_activation": "step"}, "classifier_activation='step' must be one of"),
         ({"rope_parameters": {"rope_type": "yarn", "factor": 2.0}}, "['rope_type']=yarn must be one of"),
         ({"rope_parameters": {"rope_theta": 0.0}}, "rope_parameters['rope_theta']=0.0 must be positive"),
         ({"rope_parameters": {"rope_type": "linear"}}, "rope_parameters['factor']=None must be positive where"),

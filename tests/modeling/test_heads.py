@@ -146,6 +146,33 @@ def test_width_of_the_sequence_head(tiny_config, hidden, width):
     assert tuple(model.classifier.out_proj.weight.shape) == (7, width)
 
 
+def first_states(model, batch):
+    """The last hidden state of the first attended token of each row."""
+    states, mask = model.model(**batch).last_hidden_state, batch["attention_mask"].bool()
+    return torch.stack([row[real][0] for row, real in zip(states, mask, strict=True)])
+
+
+@pytest.mark.parametrize(("activation", "function"), [("relu", F.relu), ("gelu", F.gelu)])
+def test_hidden_layer_of_the_sequence_head_as_the_config_says(tiny_model, batch, activation, function):
+    """Its width and its activation."""
+    model = tiny_model(SEQUENCE, classifier_hidden_size=5, classifier_activation=activation, classifier_pooling="cls")
+    dense, out_proj = model.classifier.dense, model.classifier.out_proj
+    assert dense.out_features == out_proj.in_features == 5
+    expected = out_proj(function(dense(first_states(model, batch))))
+    torch.testing.assert_close(model(**batch).logits, expected)
+
+
+def test_sequence_head_without_a_hidden_layer_is_a_projection(tiny_model, batch, tmp_path):
+    """Of the pooled states, with dropout before it, and so when it is saved and loaded."""
+    model = tiny_model(SEQUENCE, classifier_hidden_size=0, classifier_pooling="cls", classifier_dropout=0.5)
+    assert {name for name, _ in model.classifier.named_parameters()} == {"out_proj.weight", "out_proj.bias"}
+    logits = model(**batch).logits
+    torch.testing.assert_close(logits, model.classifier.out_proj(first_states(model, batch)))
+    model.save_pretrained(tmp_path)
+    assert torch.equal(SEQUENCE.from_pretrained(tmp_path)(**batch).logits, logits)
+    assert not torch.equal(model.train()(**batch).logits, model(**batch).logits)
+
+
 def test_dropout_of_the_heads(tiny_config):
     """`classifier_dropout`, zero included; `hidden_dropout` where it is None."""
     for classifier_dropout, expected in ((None, 0.2), (0.4, 0.4), (0.0, 0.0)):

@@ -304,6 +304,7 @@ def test_defaults_are_of_their_own_types(options_type):
         n_classes=st.none() | st.integers(),
         multilabel=st.booleans(),
         pooling=st.sampled_from([None, "mean", "cls", "max"]),
+        classifier_hidden_size=st.none() | st.integers(min_value=0),
     )
 )
 def test_options_survive_each_way_of_writing_them(options, tmp_path):

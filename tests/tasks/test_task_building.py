@@ -210,6 +210,21 @@ def test_released_classifiers_compute_what_the_reference_code_computed(pooling):
     torch.testing.assert_close(task(expected), expected["logits"], atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("task_type", [SequenceClassification, SequenceRegression])
+def test_head_for_sequences_without_a_hidden_layer(task_type, tmp_path):
+    """With `frozen` all that is trained is a projection; a checkpoint keeps it, and its own head is not cut short."""
+    task = task_type.from_config({"model.classifier_hidden_size": 0, "model.frozen": True})
+    trained = [name for name, weight in task.model.named_parameters() if weight.requires_grad]
+    assert trained == ["classifier.out_proj.weight", "classifier.out_proj.bias"]
+    task.save_pretrained(tmp_path / "linear")
+    assert task_type.from_pretrained(tmp_path / "linear").config.classifier_hidden_size == 0
+    overrides = {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 64}
+    small = {"model.from_scratch": True, "model.config_overrides": overrides}
+    task_type.from_config(small).save_pretrained(tmp_path / "usual")
+    with pytest.raises(ValueError, match=r"classifier\.dense\.bias, a layer of its head .*classifier_hidden_size=0"):
+        task_type.from_config({"model.backbone": str(tmp_path / "usual"), "model.classifier_hidden_size": 0})
+
+
 def test_data_tell_the_classes(cases, task_data):
     """Their names and number, with which an option must agree."""
     data = task_data(cases["classes"], label_names=("exon", "intron", "other"))
