@@ -52,7 +52,7 @@ def read_checkpoint(
     Args:
         source: Hub id or folder of a released or a dnafm checkpoint, name of a backbone, folder of Megatron-LM, or
             the `.ckpt` of a fine-tune by the reference code.
-        pooling: what a head for sequences was trained on, `"cls"` or `"mean"`, where the files do not tell.
+        pooling: what a head for sequences was trained on, `"cls"`, `"mean"` or `"max"`, where the files do not tell.
         base: what a fine-tune began from, where its file does not hold all of it.
 
     Raises:

@@ -1,6 +1,5 @@
 """Fine-tunes of the reference code: `.ckpt` files of Lightning with `backbone.encoder.*` and `adapter.*`."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,17 +23,21 @@ from dnafm.modeling_dnafm import (
 # Heads of the released models by hidden size, layers and feed-forward width: shapes do not tell them.
 _KNOWN_HEADS = {(4352, 32, 11584): 32, (1024, 24, 2688): 16}
 _POOLINGS = {"cls_pooling": "cls", "mean_pooling": "mean"}
+_POOLINGS_OF_ADAPTERS = {"LinearCLSAdapter": "cls", "LinearMeanPoolAdapter": "mean", "LinearMaxPoolAdapter": "max"}
+# Modules of torch.nn and their names in transformers; without parameters of their own.
+_ACTIVATIONS = {"Tanh": "tanh", "ReLU": "relu", "GELU": "gelu", "SiLU": "silu", "Sigmoid": "sigmoid"}
 # Names within an adapter, `weight` or `bias` left out, and those of the head that computes the same.
 _SEQUENCE_HEADS: tuple[dict[str, str], ...] = (
     {"dense.": "classifier.dense.", "out_proj.": "classifier.out_proj."},  # of the backbone's own class
     {"mlp.1.": "classifier.dense.", "mlp.4.": "classifier.out_proj."},  # MLPPoolAdapter with one hidden layer
     {"mlp.1.": "classifier.dense.", "mlp.3.": "classifier.out_proj."},  # without dropout in the middle
+    {"mlp.1.": "classifier.out_proj."},  # without a hidden layer
+    {"linear.": "classifier.out_proj."},  # LinearCLSAdapter, LinearMeanPoolAdapter, LinearMaxPoolAdapter
 )
 _TOKEN_HEADS: tuple[dict[str, str], ...] = (
     {"": "classifier."},  # of the backbone's own class
     {"1.": "classifier."},  # LinearAdapter
 )
-_TANH = re.compile(r"(^|\.)Tanh$")
 
 
 def read_fine_tune(
@@ -46,7 +49,7 @@ def read_fine_tune(
         path: of the `.ckpt` file.
         base: what it began from: tells the config, and has the weights that a file of adapters alone, or of a
             frozen backbone, lacks.
-        pooling: of a head for sequences, `"cls"` or `"mean"`, where the file does not tell.
+        pooling: of a head for sequences, `"cls"`, `"mean"` or `"max"`, where the file does not tell.
 
     Returns:
         A `ForeignCheckpoint`.
@@ -72,8 +75,8 @@ def read_fine_tune(
     config = _config(encoder, base, settings, path)
     _configure_head(config, model_class, head, settings)
     if model_class is DNAFMForSequenceClassification:
-        _check_activation(settings, adapter, path)
         config.classifier_pooling = pooling or _pooling(settings) or required_pooling(None, path)
+        _configure_hidden_layer(config, head, settings, path)
     elif pooling is not None:
         raise ValueError(f"--pooling says how a head for sequences was trained; {path} has none.")
     if model_class is DNAFMModel:
@@ -127,7 +130,8 @@ def _head(adapter: Mapping[str, LazyTensor], path: Path) -> tuple[dict[str, Lazy
     shapes = [f"adapter.{key} {tensor.shape}" for key, tensor in adapter.items()]
     raise ValueError(
         f"{path}: no head of dnafm computes what this adapter does: {shown(shapes)}. Those that correspond are the "
-        "backbone's own heads (use_legacy_adapter), MLPPoolAdapter with one hidden layer, and LinearAdapter."
+        "backbone's own heads (use_legacy_adapter), MLPPoolAdapter with at most one hidden layer, LinearCLSAdapter, "
+        "LinearMeanPoolAdapter, LinearMaxPoolAdapter, and LinearAdapter."
     )
 
 
@@ -179,18 +183,34 @@ def _configure_head(
         config.problem_type = "single_label_classification"
 
 
+def _configure_hidden_layer(
+    config: DNAFMConfig, head: Mapping[str, LazyTensor], settings: Mapping[str, Any], path: Path
+) -> None:
+    """Write the width of a head for sequences into the config, where it is not the usual one, and its activation."""
+    dense = head.get("classifier.dense.weight")
+    width = 0 if dense is None else dense.shape[0]
+    if width != config.classifier_width:
+        config.classifier_hidden_size = width
+    named = _setting(settings, "adapter", "activation_layer")
+    if named is None or dense is None:
+        return
+    activation = _ACTIVATIONS.get(str(named).rpartition(".")[2])
+    if activation is None:
+        raise ValueError(
+            f"{path}: the adapter's activation_layer is {named}; dnafm's head for sequences has one of "
+            f"{', '.join(_ACTIVATIONS)}."
+        )
+    config.classifier_activation = activation
+
+
 def _pooling(settings: Mapping[str, Any]) -> str | None:
+    adapter = settings.get("adapter")
+    adapter_class = str(adapter.get("class_path")) if isinstance(adapter, Mapping) else ""
+    if own := _POOLINGS_OF_ADAPTERS.get(adapter_class.rpartition(".")[2]):
+        return own
     named = _setting(settings, "adapter", "pooling")
     named = named or (_setting(settings, "backbone", "model_init_args") or {}).get("pooling")
     return _POOLINGS.get(named) if isinstance(named, str) else None
-
-
-def _check_activation(settings: Mapping[str, Any], adapter: Mapping[str, LazyTensor], path: Path) -> None:
-    activation = _setting(settings, "adapter", "activation_layer")
-    if activation is not None and not _TANH.search(str(activation)) and "dense.weight" not in adapter:
-        raise ValueError(
-            f"{path}: the adapter's activation_layer is {activation}, and dnafm's head for sequences has Tanh."
-        )
 
 
 def _setting(settings: Mapping[str, Any], part: str, name: str) -> Any:

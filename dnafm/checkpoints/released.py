@@ -83,6 +83,8 @@ def read_hub_layout(folder: Path, *, pooling: str | None = None) -> ForeignCheck
     tensors = from_released_names(stored) if is_released else stored
     model_class = _model_class(config, tensors)
     if is_released and model_class is DNAFMForSequenceClassification:
+        if pooling == "max":
+            raise ValueError(f"--pooling max: the reference code has no such head, as that of {folder}; cls and mean.")
         config.classifier_pooling = required_pooling(pooling, folder)
     elif pooling is not None:
         raise ValueError(f"--pooling says how a released head for sequences was trained; {folder} has none.")
@@ -211,10 +213,24 @@ def _check_reference_has(checkpoint: ForeignCheckpoint) -> None:
         (config.hidden_act == "silu", f"hidden_act {config.hidden_act!r} in its gated blocks"),
         (config.rope_theta == 10000, f"rotary embeddings of base {config.rope_theta}"),
         (not (is_sequence_head and config.classifier_pooling == "max"), "pooling by the maximum"),
+        (not is_sequence_head or _has_standard_head(config), f"head for sequences {_head_text(config)}"),
     )
     for has, what in rules:
         if not has:
             raise ValueError(f"{checkpoint.path} cannot be written for the reference code: it has no {what}.")
+
+
+def _has_standard_head(config: DNAFMConfig) -> bool:
+    standard = DNAFMConfig(hidden_size=config.hidden_size, num_attention_heads=config.num_attention_heads)
+    return (config.classifier_width, config.classifier_activation) == (
+        standard.classifier_width,
+        standard.classifier_activation,
+    )
+
+
+def _head_text(config: DNAFMConfig) -> str:
+    width = config.classifier_width
+    return f"with {width} hidden units and {config.classifier_activation}" if width else "without a hidden layer"
 
 
 def _model_class(config: DNAFMConfig, tensors: Mapping[str, LazyTensor]) -> type[PreTrainedModel]:

@@ -54,7 +54,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--pooling",
-        choices=("cls", "mean"),
+        choices=("cls", "mean", "max"),
         help="what a head for sequences was trained on; released checkpoints do not record it",
     )
     parser.add_argument(

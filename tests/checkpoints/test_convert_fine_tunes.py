@@ -80,6 +80,51 @@ def test_pooled_perceptron_is_the_same_head(save_ckpt, tmp_path, last):
     assert_logits(model, expected)
 
 
+def pooled_states(expected, how):
+    """What the reference code's adapters pool, of the golden hidden states."""
+    states, mask = expected["hidden_states"][-1], expected["attention_mask"].bool()
+    rows = [row[real] for row, real in zip(states, mask, strict=True)]
+    return torch.stack([{"cls": x[0], "mean": x.mean(0), "max": x.amax(0)}[how] for x in rows])
+
+
+LINEAR_ADAPTERS = [
+    ("LinearCLSAdapter", "cls", "linear", {}),
+    ("LinearMeanPoolAdapter", "mean", "linear", {}),
+    ("LinearMaxPoolAdapter", "max", "linear", {}),
+    ("MLPPoolAdapter", "mean", "mlp.1", {"pooling": "mean_pooling"}),
+]
+
+
+@pytest.mark.parametrize(("adapter", "pooling", "name", "arguments"), LINEAR_ADAPTERS)
+def test_linear_heads_for_sequences(save_ckpt, tmp_path, adapter, pooling, name, arguments):
+    """A projection of what the adapter's class pools, which is the default of the reference code's tasks."""
+    tensors, expected = golden("layernorm-bias")
+    weight, bias = torch.randn(3, tensors["bert.encoder.ln.weight"].shape[0]), torch.randn(3)
+    state = encoder_of(tensors) | {f"adapter.{name}.weight": weight, f"adapter.{name}.bias": bias}
+    recorded = {"class_path": f"modelgenerator.adapters.{adapter}", "init_args": arguments}
+    path = save_ckpt(state, {**FOUR_HEADS, "adapter": recorded, "n_classes": 3})
+    model = converted(path, DNAFMForSequenceClassification, tmp_path)
+    assert (model.config.classifier_hidden_size, model.config.classifier_pooling) == (0, pooling)
+    assert_logits(model, {**expected, "logits": pooled_states(expected, pooling) @ weight.T + bias})
+    with pytest.raises(ValueError, match=r"without a hidden layer|pooling by the maximum"):
+        write_checkpoint(read_checkpoint(path), tmp_path / "released", layout="released")
+
+
+def test_pooled_perceptron_of_another_width_and_activation(save_ckpt, tmp_path):
+    """`MLPPoolAdapter(hidden_sizes=[24], activation_layer=torch.nn.ReLU)`."""
+    tensors, expected = golden("layernorm-bias")
+    hidden_size = tensors["bert.encoder.ln.weight"].shape[0]
+    dense, out = torch.nn.Linear(hidden_size, 24), torch.nn.Linear(24, 3)
+    state = encoder_of(tensors)
+    for place, layer in ((1, dense), (4, out)):
+        state |= {f"adapter.mlp.{place}.{kind}": getattr(layer, kind).detach() for kind in ("weight", "bias")}
+    arguments = {"pooling": "cls_pooling", "activation_layer": "torch.nn.ReLU"}
+    path = save_ckpt(state, {**FOUR_HEADS, "adapter": {"class_path": "MLPPoolAdapter", "init_args": arguments}})
+    model = converted(path, DNAFMForSequenceClassification, tmp_path)
+    with torch.no_grad():
+        assert_logits(model, {**expected, "logits": out(dense(pooled_states(expected, "cls")).relu())})
+
+
 @pytest.mark.parametrize("names", [["adapter.1.{}"], ["adapter.{}", "backbone.decoder.{}"]])
 def test_linear_head_for_tokens(save_ckpt, tmp_path, names):
     """`LinearAdapter`, and the backbone's own head."""
@@ -173,7 +218,7 @@ def test_frozen_backbone_comes_from_the_base(save_ckpt):
 @pytest.mark.parametrize(
     "names",
     [
-        ["linear"],  # LinearCLSAdapter and its like: no hidden layer
+        ["transformer.layers.0.norm1", "linear"],  # LinearTransformerAdapter
         ["mlp.1", "mlp.4", "mlp.7"],  # two hidden layers
         ["in_to_conv", "conv_to_output"],  # a convolution over pairs
     ],
@@ -201,7 +246,7 @@ def test_keys_of_something_else_are_refused(save_ckpt):
 
 
 def test_what_shapes_do_not_tell_is_asked_for(save_ckpt):
-    """Attention heads without settings, a pooling that was not recorded, an activation that is not Tanh."""
+    """Attention heads without settings, a pooling that was not recorded, an activation that is not known."""
     tensors, _ = golden("sequence-classification-cls")
     state = encoder_of(tensors)
     with pytest.raises(ValueError, match=r"how many attention heads .*--base"):
@@ -210,6 +255,6 @@ def test_what_shapes_do_not_tell_is_asked_for(save_ckpt):
         state |= {f"adapter.{theirs}.{kind}": tensors[f"classifier.{ours}.{kind}"] for kind in ("weight", "bias")}
     with pytest.raises(ValueError, match="--pooling cls"):
         read_checkpoint(save_ckpt(state, FOUR_HEADS))
-    adapter = {"class_path": "a", "init_args": {"activation_layer": "torch.nn.ReLU", "pooling": "cls_pooling"}}
-    with pytest.raises(ValueError, match=r"activation_layer is torch\.nn\.ReLU"):
+    adapter = {"class_path": "a", "init_args": {"activation_layer": "torch.nn.PReLU", "pooling": "cls_pooling"}}
+    with pytest.raises(ValueError, match=r"activation_layer is torch\.nn\.PReLU"):
         read_checkpoint(save_ckpt(state, {**FOUR_HEADS, "adapter": adapter}))
