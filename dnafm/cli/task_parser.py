@@ -35,6 +35,7 @@ _CHOSEN_LATER = {
     ),
     "bf16": (bool, "Compute in bfloat16, with weights in float32. By default where the device is fast at it."),
     "use_cpu": (bool, "Use the CPU. By default where there is nothing else."),
+    "fsdp": (bool | str, "Shard weights, gradients and optimizer states over the GPUs, as fsdp_config says."),
     "dataloader_pin_memory": (bool, "Pin the memory of batches. By default where there is a GPU."),
     "resume_from_checkpoint": (
         str | bool,

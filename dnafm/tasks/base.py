@@ -1,7 +1,5 @@
 """What all tasks have in common: building, reading batches, both strands, saving and loading."""
 
-import copy
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -12,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from transformers.utils import cached_file
 
 from dnafm.checkpoints.backbones import backbone_location
 from dnafm.configuration_dnafm import DNAFMConfig
@@ -22,11 +19,12 @@ from dnafm.data.table_options import TableOptions
 from dnafm.genomics.sequences import reverse_complement
 from dnafm.modeling_dnafm import supervised_loss
 from dnafm.tasks.building import build_config, build_model, build_tokenizer
-from dnafm.tasks.configuration import as_nested, options_from, read_config
+from dnafm.tasks.configuration import options_from, read_config
 from dnafm.tasks.evaluating import evaluate_rows
 from dnafm.tasks.fitting import FitResult, fit, training_arguments
 from dnafm.tasks.options import ModelOptions
 from dnafm.tasks.predicting import predict_chunks
+from dnafm.tasks.saving import save_model, save_options, saved_options, whole_model
 from dnafm.tokenization_dnafm import DNAFMTokenizer
 
 if TYPE_CHECKING:
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
 
     from dnafm.data.task_data import TaskData
 
-TASK_FILE = "task.json"
 # What may stand beside the sections of a configuration.
 TOP_LEVEL_KEYS = ("early_stopping_patience",)
 TaskT = TypeVar("TaskT", bound="Task")
@@ -130,7 +127,7 @@ class Task(nn.Module, ABC):
             ValueError: an unknown option, or the checkpoint has no head of this kind.
             OSError: there is no such checkpoint.
         """
-        saved = _saved_options(backbone_location(str(folder)))
+        saved = saved_options(backbone_location(str(folder)))
         # What made the weights is done; they are loaded as they are.
         for name in ("from_scratch", "lora", "frozen", "config_overrides", "gradient_checkpointing"):
             saved.get("model", {}).pop(name, None)
@@ -315,18 +312,24 @@ class Task(nn.Module, ABC):
             return len(self.tokenizer(sequence, verbose=False)["input_ids"])
         return len(sequence) + self.n_special_tokens
 
-    def save_pretrained(self, folder: str | Path) -> None:
+    def save_pretrained(self, folder: str | Path, *, state_dict: Mapping[str, Tensor] | None = None) -> None:
         """Write an ordinary checkpoint, which `from_pretrained` of the Auto class loads, and the task's options.
 
         LoRA is merged into the weights, and the adapters alone are in the subfolder `adapter`. Where the weights are
         quantized, they cannot be merged: then the folder is that of the adapters, which loads with peft.
+
+        Args:
+            folder: Is made if it is not there.
+            state_dict: The weights, whole, where those of the model are shards.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        merged_model(self.model, folder).save_pretrained(folder)
+        model = (
+            self.model if state_dict is None else whole_model(self.model_class, self.options, self.config, state_dict)
+        )
+        save_model(model, folder)
         self.tokenizer.save_pretrained(folder)
-        task = {"task": type(self).__name__, "model": as_nested(self.options)}
-        (folder / TASK_FILE).write_text(json.dumps(task, indent=2) + "\n")
+        save_options(folder, type(self).__name__, self.options)
 
     def fit(
         self,
@@ -399,28 +402,6 @@ class Task(nn.Module, ABC):
     def with_options(self: TaskT, **changes: Any) -> TaskT:
         """Return the same model under other options of reading, such as `reverse_complement`."""
         return type(self)(self.model, self.tokenizer, replace(self.options, **changes))
-
-
-def _saved_options(location: str) -> dict[str, Any]:
-    """Return what `save_pretrained` left in a folder or on the Hub, and nothing for other checkpoints."""
-    # Whether there is such a checkpoint at all is asked for its config.
-    path = cached_file(
-        location,
-        TASK_FILE,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-    )
-    return {} if path is None else json.loads(Path(path).read_text())
-
-
-def merged_model(model: Any, folder: Path) -> Any:
-    """Return what `save_pretrained` writes to a folder: the model itself, with LoRA merged into a copy of it."""
-    if not hasattr(model, "merge_and_unload"):
-        return model
-    if getattr(model.get_base_model(), "is_quantized", False):
-        return model
-    model.save_pretrained(folder / "adapter")
-    return copy.deepcopy(model).merge_and_unload()
 
 
 def _several(sequences: Sequence[str]) -> list[str]:

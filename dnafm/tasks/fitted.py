@@ -9,11 +9,12 @@ from transformers import TrainingArguments
 from dnafm.data.prediction_tables import PredictionWriter, merge_parts
 from dnafm.data.table_options import UnlabelledTable
 from dnafm.data.task_data import TaskData, iterate_rows, load_task_data
-from dnafm.tasks.base import TASK_FILE, Task
+from dnafm.tasks.base import Task
 from dnafm.tasks.evaluating import rank_and_ranks
 from dnafm.tasks.fitting import training_arguments
 from dnafm.tasks.predicting import predict_chunks
 from dnafm.tasks.runs import RunSettings
+from dnafm.tasks.saving import TASK_FILE
 
 # Options of a fitted model that are about reading with it, and not about what it is.
 _OF_READING = (

@@ -182,9 +182,10 @@ def fit(
     trainer.accelerator.unwrap_model(task.model, keep_fp32_wrapper=False)
     task.eval()
     metrics = _validation_metrics(task, data, arguments, max_tokens) if "validation" in data.splits else {}
+    weights = trainer.whole_weights()
     if trainer.args.should_save:
         with write_errors_as_os_errors(output_dir):
-            task.save_pretrained(output_dir)
+            task.save_pretrained(output_dir, state_dict=weights)
     trainer.accelerator.wait_for_everyone()
     best = trainer.state.best_global_step if arguments.load_best_model_at_end else None
     seconds = result.metrics["train_runtime"]

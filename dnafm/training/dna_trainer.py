@@ -104,8 +104,10 @@ class DNATrainer(Trainer):
         folder = output_dir / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
         if self.args.should_save:
             unmark(folder)
-        self.accelerator.wait_for_everyone()
         with write_errors_as_os_errors(folder):
+            # Each rank asks whether the best checkpoint, which may be this one, is there before shards are written.
+            folder.mkdir(parents=True, exist_ok=True)
+            self.accelerator.wait_for_everyone()
             super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
         if self.args.should_save:

@@ -87,6 +87,10 @@ class FineTuningTrainer(DNATrainer):
             pin_memory=self.args.dataloader_pin_memory,
         )
 
+    def whole_weights(self) -> dict[str, Tensor] | None:
+        """Return the weights on the CPU where ranks hold shards of them, on the first rank, else None; all call it."""
+        return self.accelerator.get_state_dict(self.model_wrapped) if self.is_fsdp_enabled else None
+
     def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> Tensor | int | None:
         """Count the labels; of numbers those that are not NaN, whatever they are."""
         if cast(PreTrainedModel, self.model).config.problem_type == "regression":

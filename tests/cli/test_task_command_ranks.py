@@ -4,8 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import yaml
+from safetensors.torch import load_file
+from torch.testing import assert_close
 
 pytest.importorskip("jsonargparse")
 
@@ -13,9 +17,9 @@ pytest.importorskip("jsonargparse")
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
 
-def on_two_ranks(*words) -> str:
+def on_two_ranks(*words, program=("--module", "dnafm")) -> str:
     """Run the command on two ranks, and return what it printed."""
-    command = [*TORCHRUN, "--module", "dnafm", *map(str, words)]
+    command = [*TORCHRUN, *program, *map(str, words)]
     result = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     return result.stdout
@@ -82,3 +86,47 @@ def test_metrics_are_those_of_one_rank(two, dnafm, read_metrics):
     assert {name: pytest.approx(limits, rel=1e-6) for name, limits in found["intervals"].items()} == expected[
         "intervals"
     ]
+
+
+SHARDED_ON_CPUS = Path(__file__).parents[1] / "pretraining" / "sharded_on_cpus.py"
+FSDP2 = {
+    "fsdp": True,
+    "fsdp_config": {
+        "fsdp_version": 2,
+        "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+        "transformer_layer_cls_to_wrap": ["DNAFMLayer"],
+        "state_dict_type": "SHARDED_STATE_DICT",
+    },
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        ("SequenceClassification", ["--model.lora.r", 4, "--model.lora.dropout", 0]),
+        ("MaskedLM", ["--data.path", "sequences.csv"]),
+    ],
+    ids=["lora", "tied-weights"],
+)
+def test_weights_in_shards_are_saved_whole(workplace, dnafm, options, task, words):
+    """With FSDP2, where the best weights are those of the last step: the files have the weights of one rank."""
+    rows = [line.split("\t")[1] for line in Path("table.tsv").read_text().splitlines()[1:]]
+    Path("sequences.csv").write_text("\n".join(["sequence", *rows]))
+    training = ["--trainer.learning_rate", 1e-4, "--trainer.metric_for_best_model", "loss"]
+    own = ["--model", task, "--data", task, *options, *training, *words]
+    batch = "--trainer.per_device_train_batch_size"
+    assert dnafm("fit", *own, batch, 16, "--trainer.output_dir", "one")[0] == 0
+    Path("sharded.yaml").write_text(yaml.safe_dump({"trainer": FSDP2}))
+    sharded = ["--config", "sharded.yaml", batch, 8, "--trainer.output_dir", "two"]
+    output = on_two_ranks("fit", *own, *sharded, program=[SHARDED_ON_CPUS])
+    last = max(int(path.name.partition("-")[2]) for path in Path("two").glob("checkpoint-*"))
+    assert f"kept the weights of step {last}." in output
+    assert (Path("two") / f"checkpoint-{last}" / "pytorch_model_fsdp_0").is_dir()
+    saved = sorted(
+        path.relative_to("one") for path in Path("one").glob("**/*.safetensors") if "checkpoint" not in str(path)
+    )
+    assert len(saved) == (2 if task == "SequenceClassification" else 1)
+    for file in saved:
+        whole = load_file(Path("one") / file)
+        assert_close(load_file(Path("two") / file), whole, atol=2e-5, rtol=1e-3)
