@@ -86,7 +86,7 @@ def load_model(
         )
     # A projection without the hidden layer before it would have the shape that is due, and be of no use.
     left_over = [key for key in sorted(report["unexpected_keys"]) if key.startswith("classifier.")]
-    if left_over and not any(key.startswith("classifier.") for key in lacking):
+    if left_over and hasattr(model, "classifier") and not any(key.startswith("classifier.") for key in lacking):
         raise ValueError(
             f"{location} has {left_over[0]}, a layer of its head that this model lacks, with "
             f"classifier_hidden_size={config.classifier_hidden_size}. Leave classifier_hidden_size as the checkpoint "
