@@ -25,6 +25,7 @@ from dnafm.analysis.mining_classify import (
     score_table,
     window_chunks,
 )
+from dnafm.analysis.mining_lancedb import is_remote
 from dnafm.analysis.mining_models import MiningModel
 from dnafm.analysis.mining_queries import (
     QueryOptions,
@@ -48,7 +49,6 @@ from dnafm.analysis.mining_store import (
     StoreSettings,
     VectorDtype,
     create_store,
-    is_remote,
     open_store,
 )
 from dnafm.analysis.mining_windows import MinedStrand, WindowCut
@@ -117,9 +117,8 @@ class Index:
         """
         state = state or process_state()
         wanted = MiningModel(model, tokenizer, dtype, max_tokens)
-        settings = wanted.settings(
-            WindowCut(window_bp, step_bp or max(1, window_bp // 2), strand), layer, pooling, vector_dtype
-        )
+        cut = WindowCut(window_bp, max(1, window_bp // 2) if step_bp is None else step_bp, strand)
+        settings = wanted.settings(cut, layer, pooling, vector_dtype)
         wanted.embedder(settings)
         if state.is_main_process:
             create_store(path, settings, storage_options=storage_options)
@@ -356,7 +355,8 @@ class Index:
         scorer.check_window(cut.window_bp)
         surveys = stored_surveys(self._store, fastas, genomes=genomes, state=state)
         n_windows = sum(survey.n_windows for _, survey in surveys)
-        check_options(k=k, n_places=n_windows // len(cut.strands), merge_bp=merge_bp)
+        n_places = n_windows // len(cut.strands)
+        check_options(scorer, k=k, n_places=n_places, min_score=min_score, merge_bp=merge_bp)
         with progress_bar("scoring", state, total=n_windows, unit=" windows") as bar:
 
             def scored() -> Iterator[pa.Table]:

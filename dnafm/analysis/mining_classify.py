@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from dnafm import DNAFMConfig
 from dnafm.analysis.embedding_tables import pa
 from dnafm.analysis.mining_hits import Place, first_hits, hit_table
 from dnafm.analysis.mining_store import COORDINATES
@@ -31,10 +30,10 @@ def load_task(checkpoint: str | Path, *, dtype: str = "float32") -> "SequenceCla
         OSError: there is no such checkpoint.
     """
     # The tasks are built on this room.
-    from dnafm.checkpoints import backbone_location
+    from dnafm.checkpoints.loading import load_config
     from dnafm.tasks import SequenceClassification, SequenceRegression
 
-    is_regression = DNAFMConfig.from_pretrained(backbone_location(str(checkpoint))).problem_type == "regression"
+    is_regression = load_config(str(checkpoint)).problem_type == "regression"
     task_type: Any = SequenceRegression if is_regression else SequenceClassification
     task = task_type.from_pretrained(checkpoint, dtype=dtype)
     return task.to(torch.accelerator.current_accelerator() or torch.device("cpu"))
@@ -163,10 +162,14 @@ def best_windows(
     return hit_table(scorer.target_name, hits, score_column=scorer.score_column)
 
 
-def check_options(*, k: int, n_places: int, merge_bp: int | None = None) -> None:
+def check_options(
+    scorer: WindowScorer, *, k: int, n_places: int, min_score: float | None = None, merge_bp: int | None = None
+) -> None:
     """Raise a ValueError where a number of `best_windows` is out of its range, before anything is scored."""
     if not 1 <= k <= n_places:
         raise ValueError(f"k is {k}, and the genomes have {n_places} places. Ask for 1 to {n_places}.")
+    if min_score is not None and scorer.is_probability and not 0 <= min_score <= 1:
+        raise ValueError(f"min_score is {min_score}; a probability lies in 0 to 1.")
     if merge_bp is not None and merge_bp < 0:
         raise ValueError(f"merge_bp is {merge_bp}; it must be at least 0 bases.")
 

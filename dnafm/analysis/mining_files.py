@@ -62,7 +62,7 @@ def query_to_file(
     Args:
         search: what answers.
         queries: the same on all ranks.
-        output: checked by `check_hit_output`.
+        output: with an extension of `dnafm.analysis.mining_hits.EXTENSIONS`.
         settings: what hits depend on beside the options of the search, as JSON holds it.
         overwrite: replace an existing file, and chunks that were made with other options.
         state: ranks that share the work.
@@ -119,7 +119,7 @@ def classify_to_file(
         genomes: names and surveys.
         cut: how they are cut.
         k: how many hits, checked by `dnafm.analysis.mining_classify.check_options`.
-        output: checked by `check_hit_output`.
+        output: with an extension of `dnafm.analysis.mining_hits.EXTENSIONS`.
         settings: what tells the model from others, as JSON holds it.
         min_score: lowest score of a hit.
         merge_bp: see `dnafm.analysis.mining_hits.first_hits`.

@@ -3,14 +3,12 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from dnafm.analysis.embedding_tables import pa
 from dnafm.analysis.mining_store import COORDINATES
 from dnafm.data.prediction_tables import EXTENSIONS as TABLES
 from dnafm.data.prediction_tables import PredictionWriter
 from dnafm.genomics import Interval, write_bed
-from dnafm.genomics.files import check_free
 
 BED = (".bed", ".bed.gz")
 EXTENSIONS = (*BED, *TABLES)
@@ -94,21 +92,6 @@ def hit_table(query_id: str, hits: Sequence[Place], *, score_column: str = "cosi
 def hit_schema(score_column: str = "cosine") -> pa.Schema:
     """Return the schema of `hit_table`; the score is float32."""
     return pa.schema({"query_id": pa.string(), "rank": pa.int64(), **COORDINATES, score_column: pa.float32()})
-
-
-def check_hit_output(path: str | os.PathLike, *, overwrite: bool = False) -> None:
-    """Check the path of hits before anything is computed.
-
-    Raises:
-        ValueError: the extension is none of `EXTENSIONS`.
-        OSError: the file exists, or the folder does not.
-    """
-    path = Path(path)
-    if not path.name.endswith(EXTENSIONS):
-        raise ValueError(f"{path}: the extension says the format, and must be one of {', '.join(EXTENSIONS)}.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"The folder {path.parent} does not exist. Make it, or write to another one.")
-    check_free(path, overwrite=overwrite)
 
 
 def write_hits(

@@ -141,8 +141,7 @@ class StoreQueries:
         while True:
             tables = nearest(self._store, vectors, n_rows=n_rows, where=self._where, exact=options.exact)
             ranked = best_of_places(_places(tables, strands))
-            # Through an index fewer can be found than there are.
-            is_all = n_rows == self._n_rows or all(len(table) < n_rows for table in tables)
+            is_all = n_rows == self._n_rows
             # So many are surely the best ones: a row that one vector lacks is worse than all that it has.
             sure = ranked if is_all else ranked[: n_rows // rows_of_place]
             hits, is_full = first_hits(self._wanted(sure, query), options.k, merge_bp=options.merge_bp)

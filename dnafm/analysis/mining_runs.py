@@ -11,7 +11,8 @@ from accelerate import PartialState  # type: ignore[import-untyped]
 from dnafm.analysis.chunked_runs import ChunkedRun
 from dnafm.analysis.embedder import Embedder
 from dnafm.analysis.embedding_tables import pa
-from dnafm.analysis.mining_store import COORDINATES, VECTOR, MiningStore, StoredGenome, StoreSettings, is_remote
+from dnafm.analysis.mining_lancedb import is_remote
+from dnafm.analysis.mining_store import COORDINATES, VECTOR, MiningStore, StoredGenome, StoreSettings
 from dnafm.analysis.mining_windows import GenomeSurvey, GenomeWindow
 from dnafm.version import __version__
 

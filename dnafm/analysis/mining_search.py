@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 
 from dnafm.analysis.embedding_tables import pa
-from dnafm.analysis.mining_store import COORDINATES, VECTOR, MiningStore, import_lancedb, quoted, told_as_os_errors
+from dnafm.analysis.mining_lancedb import import_lancedb, quoted, told_as_os_errors
+from dnafm.analysis.mining_store import COORDINATES, VECTOR, MiningStore
 
 IndexKind = Literal["auto", "none", "ivf"]
 INDEX_KINDS = ("auto", "none", "ivf")
@@ -69,7 +70,11 @@ def nearest(
         search = search.distance_type("cosine").select([*COORDINATES, "_distance"]).limit(n_rows)
         if where is not None:
             search = search.where(where, prefilter=True)
-        search = search.bypass_vector_index() if exact else search.nprobes(_n_probes(store.count_rows()))
+        if exact:
+            search = search.bypass_vector_index()
+        else:
+            # 0: more parts are searched where these have too few rows, as behind a filter.
+            search = search.maximum_nprobes(0).minimum_nprobes(_n_probes(store.count_rows()))
         found = search.to_arrow()
     if len(vectors) == 1:
         return [_with_cosine(found)]
@@ -97,7 +102,7 @@ def _n_parts(n_rows: int) -> int:
 
 
 def _n_probes(n_rows: int) -> int:
-    """How many parts are searched: a tenth of them, but at least 20."""
+    """How many parts are searched first: a tenth of them, but at least 20."""
     return max(20, _n_parts(n_rows) // 10)
 
 

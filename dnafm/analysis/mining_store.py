@@ -7,13 +7,13 @@ genome.
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from dnafm.analysis.embedding_tables import pa
+from dnafm.analysis.mining_lancedb import connected, import_lancedb, is_remote, quoted, told_as_os_errors
 from dnafm.analysis.mining_windows import GenomeSurvey, MinedStrand, WindowCut
 
 VectorDtype = Literal["float32", "float16"]
@@ -197,13 +197,13 @@ def open_store(path: str | os.PathLike, *, storage_options: Mapping[str, str] | 
         ImportError: lancedb is missing.
     """
     name = os.fspath(path)
-    lancedb = import_lancedb()
+    import_lancedb()
     if not is_remote(name) and not os.path.exists(name):
         raise FileNotFoundError(f"{name}: there is no such store. `dnafm mine index` makes one.")
     not_a_store = f"{name} is no store of genomes. `dnafm mine index` makes one; name the folder that it wrote."
     if not is_remote(name) and not os.path.isdir(os.path.join(name, f"{_WINDOWS}.lance")):
         raise ValueError(not_a_store)
-    database = lancedb.connect(name, storage_options=_as_dict(storage_options))
+    database = connected(name, storage_options)
     with told_as_os_errors(name):
         found = database.list_tables().tables
     if not {_WINDOWS, _GENOMES} <= set(found):
@@ -224,10 +224,10 @@ def create_store(
         ImportError: lancedb is missing.
     """
     name = os.fspath(path)
-    lancedb = import_lancedb()
+    import_lancedb()
     if not is_remote(name):
         _make_folder(Path(name))
-    database = lancedb.connect(name, storage_options=_as_dict(storage_options))
+    database = connected(name, storage_options)
     with told_as_os_errors(name):
         # The table that makes it a store comes last.
         database.create_table(_GENOMES, schema=_GENOME_SCHEMA, exist_ok=True)
@@ -240,42 +240,9 @@ def store_exists(path: str | os.PathLike, *, storage_options: Mapping[str, str] 
     name = os.fspath(path)
     if not is_remote(name):
         return os.path.isfile(name) or (os.path.isdir(name) and bool(set(os.listdir(name)) - {f"{_GENOMES}.lance"}))
-    database = import_lancedb().connect(name, storage_options=_as_dict(storage_options))
+    database = connected(name, storage_options)
     with told_as_os_errors(name):
         return _WINDOWS in database.list_tables().tables
-
-
-def is_remote(path: str) -> bool:
-    """Return whether a path is that of an object store."""
-    return "://" in path
-
-
-def import_lancedb() -> Any:
-    """Return lancedb.
-
-    Raises:
-        ImportError: it is missing; names the extra.
-    """
-    try:
-        import lancedb
-        import lancedb.index
-    except ImportError as error:
-        raise ImportError("Genome mining needs lancedb: pip install 'dnafm[mining]'") from error
-    return lancedb
-
-
-def quoted(text: str) -> str:
-    """Return a text as filters of LanceDB write it."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-@contextmanager
-def told_as_os_errors(path: str) -> Iterator[None]:
-    """Name the store where LanceDB cannot read or write, which it tells by RuntimeError."""
-    try:
-        yield
-    except RuntimeError as error:
-        raise OSError(f"{path} cannot be read or written ({error}).") from error
 
 
 def _make_folder(path: Path) -> None:
@@ -284,7 +251,3 @@ def _make_folder(path: Path) -> None:
         raise FileExistsError(f"{path} has something in it. Name a new folder for the store.")
     if not os.access(path, os.W_OK):
         raise PermissionError(f"{path} cannot be written to. Name another folder for the store.")
-
-
-def _as_dict(options: Mapping[str, str] | None) -> dict[str, str] | None:
-    return cast("dict[str, str] | None", options and dict(options))

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from dnafm.cli.mining_options import DESCRIPTION, add_actions
+from dnafm.cli.output_files import check_extension, check_new_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,7 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> None:
     """Do what the arguments say."""
     from dnafm.analysis.chunked_runs import process_state
-    from dnafm.analysis.mining_store import import_lancedb
+    from dnafm.analysis.mining_lancedb import import_lancedb
     from dnafm.cli.console import distributed_run
     from dnafm.training.progress import quiet_transformers
 
@@ -99,10 +100,9 @@ def _query(args: argparse.Namespace, state: "PartialState") -> None:
 
     from dnafm.analysis.mining import Index
     from dnafm.analysis.mining_files import query_to_file
-    from dnafm.analysis.mining_hits import check_hit_output
     from dnafm.analysis.mining_queries import QueryOptions
 
-    check_hit_output(args.output, overwrite=args.overwrite)
+    _check_output(args)
     options = QueryOptions(
         args.k, args.strand, args.min_score, args.merge, tuple(args.genome), tuple(args.contig), args.exact
     )
@@ -144,10 +144,10 @@ def _read_queries(
             raise ValueError("--exclude_self needs the places of queries, which --sequence does not tell. Use --bed.")
         return list(named_queries(args.sequence, None)), {"queries": args.sequence}, len(args.sequence)
     if args.bed is None:
-        checked = check_input(FastaSource(args.fasta))
+        checked = check_input(FastaSource(args.fasta), duplicate_ids=args.duplicate_ids or "error")
     else:
         genome = stack.enter_context(ReferenceGenome(args.fasta, contig_aliases=args.contig_aliases))
-        checked = check_input(BedSource(args.bed, genome), duplicate_ids="number")
+        checked = check_input(BedSource(args.bed, genome), duplicate_ids=args.duplicate_ids or "number")
     own_genome = index.name_of(args.fasta) if args.exclude_self else None
     identity = {**checked.identity, "own_genome": own_genome}
     return QuerySource(checked, own_genome), identity, checked.n_sequences
@@ -158,14 +158,15 @@ def _classify(args: argparse.Namespace, state: "PartialState") -> None:
 
     from dnafm.analysis.mining_classify import WindowScorer, check_options, load_task
     from dnafm.analysis.mining_files import classify_to_file
-    from dnafm.analysis.mining_hits import check_hit_output
     from dnafm.cli.scored_models import model_identity
 
-    check_hit_output(args.output, overwrite=args.overwrite)
+    _check_output(args)
     scorer = WindowScorer(load_task(args.model, dtype=args.dtype or "float32"), args.target, args.batch)
     genomes, cut = _genomes_and_cut(args, scorer, state)
     n_windows = sum(survey.n_windows for _, survey in genomes)
-    check_options(k=args.k, n_places=n_windows // len(cut.strands), merge_bp=args.merge)
+    check_options(
+        scorer, k=args.k, n_places=n_windows // len(cut.strands), min_score=args.min_score, merge_bp=args.merge
+    )
     identity = model_identity(model=args.model, dtype=args.dtype)
     is_silent = None if state.is_main_process else True
     with tqdm(desc="scoring", total=n_windows, unit=" windows", disable=is_silent, leave=False) as bar:
@@ -191,8 +192,9 @@ def _genomes_and_cut(
 ) -> "tuple[list[tuple[str, GenomeSurvey]], WindowCut]":
     import os
 
+    from dnafm.analysis.mining_lancedb import is_remote
     from dnafm.analysis.mining_sources import stored_surveys, surveys_of_files
-    from dnafm.analysis.mining_store import is_remote, open_store
+    from dnafm.analysis.mining_store import open_store
     from dnafm.analysis.mining_windows import WindowCut
 
     (first, *others) = args.input
@@ -211,6 +213,15 @@ def _genomes_and_cut(
     store = open_store(first)
     scorer.check_window(store.settings.window_bp)
     return stored_surveys(store, args.fasta, genomes=args.genome, state=state), store.settings.cut
+
+
+def _check_output(args: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from dnafm.analysis.mining_hits import EXTENSIONS
+
+    check_extension(Path(args.output), EXTENSIONS)
+    check_new_file(Path(args.output), overwrite=args.overwrite)
 
 
 def _info(args: argparse.Namespace, state: "PartialState") -> None:

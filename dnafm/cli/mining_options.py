@@ -127,6 +127,12 @@ def _add_query(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fasta", metavar="FILE", help="queries; with --bed, the genome of the intervals")
     parser.add_argument("--bed", metavar="FILE", help="queries: intervals, each read along its own strand")
     parser.add_argument("--sequence", nargs="+", metavar="DNA", help="queries, as they are")
+    parser.add_argument(
+        "--duplicate_ids",
+        choices=("error", "number"),
+        help="what becomes of an id that an earlier query has; number: NAME_2, NAME_3 (default: error; of intervals "
+        "number)",
+    )
     parser.add_argument("-k", type=int, default=20, metavar="N", help="most hits of a query (default: %(default)s)")
     _add_hits(parser, score="cosine")
     parser.add_argument("--contig", nargs="+", default=[], metavar="NAME", help="search these contigs alone")

@@ -8,8 +8,10 @@ def check_new_file(path: Path, *, overwrite: bool) -> None:
     """Check that a file can be made, as far as its folder and its name tell.
 
     Raises:
-        OSError: the file exists and is not to be replaced, or there is no such folder.
+        OSError: the file exists and is not to be replaced, it is a folder, or there is no folder for it.
     """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder. Name the file to write.")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists. Write to another file, or replace it by --overwrite.")
     if not path.parent.is_dir():

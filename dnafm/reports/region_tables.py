@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from dnafm.genomics.files import check_free
 from dnafm.reports.files import write_atomically
 
 if TYPE_CHECKING:
@@ -125,8 +126,7 @@ def _write_arrays(
     *,
     overwrite: bool,
 ) -> int:
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists. Write to another file, or set overwrite to replace it.")
+    check_free(path, overwrite=overwrite)
     arrays: dict[str, np.ndarray] = {}
     n_bases = 0
     for result in results:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnafm.analysis.mining_hits import Place, best_of_places, check_hit_output, first_hits, hit_table, write_hits
+from dnafm.analysis.mining_hits import Place, best_of_places, first_hits, hit_table, write_hits
 
 
 def place(start_bp, score, end_bp=None, *, genome="g", contig="c", strand="+"):
@@ -99,14 +99,3 @@ def test_a_file_without_hits_says_its_columns(tmp_path):
     assert (tmp_path / "hits.tsv").read_text().startswith("query_id\trank\t")
     assert len(hit_table("q", [])) == 0
     assert isinstance(hit_table("q", []), pa.Table)
-
-
-def test_an_output_that_cannot_be_written_is_refused_at_once(tmp_path):
-    """Before anything is computed."""
-    with pytest.raises(ValueError, match="extension says the format"):
-        check_hit_output(tmp_path / "hits.gff")
-    with pytest.raises(FileNotFoundError, match="does not exist"):
-        check_hit_output(tmp_path / "no" / "hits.bed")
-    (tmp_path / "hits.bed").touch()
-    with pytest.raises(FileExistsError, match="exists"):
-        check_hit_output(tmp_path / "hits.bed")

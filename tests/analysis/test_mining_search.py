@@ -91,6 +91,20 @@ def test_an_ivf_index_finds_what_exact_search_does(large):
     assert index_names(store) == []
 
 
+def test_an_index_gives_as_many_rows_as_there_are(large, tmp_path):
+    """More than the parts that are searched first have, and those of a filter, wherever they are."""
+    _, vectors = large
+    store = create_store(tmp_path / "store", SETTINGS)
+    add(store, "g", vectors[:6000])
+    add(store, "h", -vectors[:3])
+    update_index(store, "ivf")
+    queries = list(vectors[:2])
+    for n_rows, where in ((4000, None), (3, filter_of(genomes=["h"]))):
+        exact = nearest(store, queries, n_rows=n_rows, where=where, exact=True)
+        found = nearest(store, queries, n_rows=n_rows, where=where)
+        assert [len(table) for table in found] == [len(table) for table in exact] == [n_rows, n_rows]
+
+
 def test_rows_that_are_added_behind_an_index_are_found(tmp_path):
     """Before and after the index takes them up."""
     store = create_store(tmp_path / "store", SETTINGS)

@@ -1,12 +1,9 @@
-"""`dnafm mine`: from genomes to hits, killed and on several ranks, and what is refused."""
+"""`dnafm mine`: from genomes to hits, and what is refused."""
 
 import os
 import random
 import re
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -22,10 +19,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from dnafm import DNAFMForSequenceClassification, DNAFMForTokenClassification, DNAFMTokenizer
 from dnafm.analysis import mining_classify, mining_files
+from dnafm.analysis.mining_queries import StoreQueries
 from dnafm.genomics import read_bed, reverse_complement
-
-SECONDS = 120
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--module"]
 
 
 def random_dna(n_bases: int, seed: int) -> str:
@@ -137,54 +132,6 @@ def test_filters_choose_genomes_and_contigs(store, dnafm):
     assert len(Path("hits.csv").read_text().splitlines()) == 3
 
 
-def launch(*words, launcher=(sys.executable, "-m")):
-    return subprocess.Popen(
-        [*launcher, "dnafm", *map(str, words)],
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-@pytest.mark.slow
-def test_a_killed_run_goes_on_to_the_same_rows(place, dnafm):
-    """SIGKILL amid the chunks of the first of two genomes: no window is missing, and none is there twice."""
-    Path("large.fa").write_text(f">c\n{random_dna(60_000, 2)}\n")
-    words = ["mine", "index", "large.fa", "second.fa", "--backbone", "model", "--window", 60, "--step", 10]
-    process = launch(*words, "-o", "store")
-    end = time.monotonic() + SECONDS
-    while not list(Path().glob("store/*.parts/*.arrow")) and process.poll() is None and time.monotonic() < end:
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    _, errors = process.communicate()
-    assert process.returncode == -signal.SIGKILL, errors
-    n_finished = len(list(Path().glob("store/*.parts/*.arrow")))
-    assert 0 < n_finished < 6
-    assert len(rows()) == 0
-    assert "large: in progress" in dnafm("mine", "info", "store")[1]
-    code, printed, errors = dnafm(*words, "-o", "store")
-    assert (code, errors) == (0, "")
-    assert f"Went on from {n_finished} finished chunks of an earlier run." in printed
-    assert dnafm(*words, "-o", "whole")[0] == 0
-    assert rows().equals(rows("whole"))
-    assert len(rows()) == 5995 + 55
-    assert sorted(path.name for path in Path("store").iterdir()) == ["genomes.lance", "windows.lance"]
-
-
-@pytest.mark.slow
-def test_ranks_share_the_windows(place, dnafm):
-    """The rows are those of one rank, in the same order."""
-    Path("large.fa").write_text(f">c\n{random_dna(25_000, 2)}\n")
-    index = ["mine", "index", "large.fa", "second.fa", "--backbone", "model", "--window", 60, "--step", 10]
-    process = launch(*index, "-o", "shared", launcher=TORCHRUN)
-    printed, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    assert printed.count("windows added to shared, which has 2,550") == 1
-    assert dnafm(*index, "-o", "alone")[0] == 0
-    assert rows("shared").equals(rows("alone"))
-
-
 @pytest.fixture
 def classifier(place, tiny_model):
     """A classifier of three classes in a folder."""
@@ -238,16 +185,57 @@ def test_classify_goes_on_where_it_stopped(store, classifier, dnafm, monkeypatch
     assert Path("hits.bed").read_bytes() == Path("whole.bed").read_bytes()
 
 
+def test_query_goes_on_where_it_stopped(store, dnafm, monkeypatch):
+    """The hits are those of a run without interruption; queries that were answered are not asked again."""
+    monkeypatch.setattr(mining_files, "CHUNK_QUERIES", 2)
+    Path("genes.fa").write_text("".join(f">q{i}\n{FIRST[30 * i : 30 * i + 60]}\n" for i in range(7)))
+    words = ["mine", "query", store, "--fasta", "genes.fa", "-k", 3]
+    assert dnafm(*words, "-o", "whole.tsv")[0] == 0
+    answer, asked = StoreQueries.answer, []
+
+    def failing(self, queries):
+        if len(asked) == 4:
+            raise KeyboardInterrupt
+        asked.extend(query.id for query in queries)
+        return answer(self, queries)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StoreQueries, "answer", failing)
+        assert dnafm(*words, "-o", "hits.tsv")[0] == 130
+    assert not Path("hits.tsv").exists()
+    code, printed, _ = dnafm(*words, "-o", "hits.tsv")
+    assert code == 0
+    assert asked == ["q0", "q1", "q2", "q3"]
+    assert "Went on from 2 finished chunks" in printed
+    assert Path("hits.tsv").read_bytes() == Path("whole.tsv").read_bytes()
+    assert not Path("hits.tsv.parts").exists()
+
+
+def test_a_second_query_of_an_id_is_refused_or_numbered(store, dnafm):
+    """As asked; by default it is refused, with the option that helps."""
+    Path("genes.fa").write_text(f">q\n{FIRST[:60]}\n>q\n{FIRST[60:120]}\n")
+    words = ["mine", "query", store, "--fasta", "genes.fa", "-k", 1, "-o", "hits.bed"]
+    code, _, errors = dnafm(*words)
+    assert code == 1
+    assert "genes.fa:3: the id 'q' is that of genes.fa:1." in errors
+    assert "duplicate_ids number" in errors
+    assert dnafm(*words, "--duplicate_ids", "number")[0] == 0
+    assert [record.interval.name for record in read_bed("hits.bed")] == ["q", "q_2"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ("index first.fa -o store --window 50", "store was made with window_bp 60, not 50"),
         ("index first.fa -o store --backbone dnafm_tiny", r"backbone '.*model' \(weights .*'dnafm_tiny' \(weights"),
         ("index first.fa -o store", "first.fa: this genome is in store already, as 'first'"),
+        ("index first.fa -o new --backbone model --window 60 --step 0", "step_bp is 0; it must be 1 to 60"),
         ("index none.fa -o store", "none.fa: there is no such file"),
         ("index first.fa -o model", "model is no store of genomes"),
         ("index first.fa -o no/store", "no/store"),
         ("query store --sequence ACGT -k 1 -o hits.gff", "extension says the format"),
+        ("query store --sequence ACGT -k 1 -o no/hits.bed", "The folder no does not exist"),
+        ("query store --sequence ACGT -k 1 -o genes.bed", "genes.bed exists. .* replace it by --overwrite"),
         ("query none --sequence ACGT -k 1 -o hits.bed", "none: there is no such store"),
         ("query model --sequence ACGT -k 1 -o hits.bed", "model is no store of genomes"),
         ("query store --sequence ACGT -k 101 -o hits.bed", "k is 101, and store has 100 places"),
@@ -264,6 +252,8 @@ def test_classify_goes_on_where_it_stopped(store, classifier, dnafm, monkeypatch
         ("classify store --model tuned --target yes --window 10 -o hits.bed", "--window is that of the store"),
         ("classify store first.fa --model tuned --target yes -o hits.bed", "store is a store"),
         ("classify store --model tuned --target yes -k 101 -o hits.bed", "k is 101, and the genomes have 100 places"),
+        ("classify store --model tuned --target yes -k 1 --min_score 1.5 -o hits.bed", "a probability lies in 0 to 1"),
+        ("classify store --model none --target yes -o hits.bed", "'none' is neither"),
         ("classify first.fa --model tuned --target yes --window 63 -o hits.bed", "the model reads 1 to 62"),
         ("classify first.fa --model tuned --target yes --fasta first.fa -o hits.bed", "genomes of a store"),
         ("classify store --fasta query.fa --model tuned --target yes -o hits.bed", "query.fa is none of the genomes"),
