@@ -1,5 +1,7 @@
 """Colours of annotations in genome browsers and figures, which depend on a number alone."""
 
+import os
+
 # Okabe and Ito 2008, https://jfly.uni-koeln.de/color: told apart with any colour vision.
 COLOURS = ((0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167), (86, 180, 233), (213, 94, 0), (240, 228, 66))
 # Of what is in no cluster: noise, and unknown bases.
@@ -20,3 +22,11 @@ def colour_of(number: int) -> tuple[int, int, int]:
     colour = COLOURS[number % len(COLOURS)]
     red, green, blue = (round(own + (to - own) * share) for own, to in zip(colour, end, strict=True))
     return red, green, blue
+
+
+def track_line(path: str | os.PathLike, name: str) -> str | None:
+    """Return the `track` of `write_bed` by which browsers show colours; None for a file with .gz.
+
+    Such a file is looked up by an index, and `tabix -p bed` reads no track line.
+    """
+    return None if os.fspath(path).endswith(".gz") else f'name="{name}" itemRgb="On"'

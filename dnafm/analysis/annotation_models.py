@@ -10,8 +10,7 @@ import torch
 from dnafm.analysis.base_annotation import BaseClassifier
 from dnafm.analysis.base_predictions import check_reading
 from dnafm.analysis.identities import weight_files
-from dnafm.checkpoints import backbone_location
-from dnafm.configuration_dnafm import DNAFMConfig
+from dnafm.checkpoints.loading import load_config
 from dnafm.genomics import reverse_complement
 
 _CLASSIFIER = "DNAFMForTokenClassification"
@@ -60,7 +59,7 @@ def model_files(model: str | os.PathLike) -> list[dict[str, Any]]:
 
 
 def _check_head(model: str) -> None:
-    config = DNAFMConfig.from_pretrained(backbone_location(model))
+    config = load_config(model)
     found = ", ".join(config.architectures or ()) or "no head"
     if _CLASSIFIER not in found:
         raise ValueError(

@@ -62,6 +62,10 @@ class AnnotationCut:
         """Return (windows + 1,): where the bases that a window owns begin, and the end of the contig."""
         return np.array([*(tile.kept_start_bp for tile in self.tiles(n_bases)), n_bases], np.int64)
 
+    def n_units(self, n_bases: int) -> int:
+        """Return how many units a contig has."""
+        return n_bases if self.per_base else sum(1 for _ in self.tiles(n_bases))
+
     def edges(self, n_bases: int) -> NDArray[np.int64]:
         """Return (units + 1,): where each unit begins, and the end of the contig."""
         return np.arange(n_bases + 1) if self.per_base else self.window_edges(n_bases)

@@ -13,6 +13,8 @@ from dnafm.analysis.annotation_features import feature_rows
 from dnafm.genomics import Interval
 
 PSEUDO_COUNT = 1.0
+# The class of bases without a label, unless it has another name.
+BACKGROUND = "background"
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,35 +65,37 @@ class Transitions:
         Path(path).write_text(text + "\n")
 
 
-def read_transitions(
-    path: str | os.PathLike, names: Sequence[str], *, background: str | None = "background"
-) -> Transitions:
+def read_transitions(path: str | os.PathLike, names: Sequence[str], *, background: str | None = None) -> Transitions:
     """Count transitions in labels, or read counts that were saved.
 
     Labels are those that a classifier of bases is trained on: intervals in BED, by their names, or GFF3, by their
     types; others than classes are left out. All count along the + strand, whatever their own, from the first interval
-    of a contig to its last. A base that none covers is background, or, where that is no class, counts for nothing.
+    of a contig to its last. A base that none covers is of the background class, or counts for nothing without one.
 
     Args:
         path: .bed, .gff, .gff3 or .gtf, or that with .gz; or .json for counts.
         names: of the classes, in the order of the result.
-        background: class of bases that no interval covers.
+        background: class of bases that no interval covers; by default `background` where there is such a class, as
+            it is when labels are trained on.
 
     Raises:
-        ValueError: names file and line; two classes overlap, no interval is of a class, or counts are of others.
+        ValueError: there is no such background; or, with file and line, two classes overlap, no interval is of a
+            class, or counts are of others.
         OSError: there is no such file.
     """
-    name = os.fspath(path)
+    name, known = os.fspath(path), list(names)
+    if background is not None and background not in known:
+        raise ValueError(f"background is {background!r}; the classes of the model are {', '.join(known)}.")
     if name.endswith(".json"):
         return _saved(name).ordered(names, source=name)
     of_contig: dict[str, list[tuple[Interval, int, str]]] = {}
     for found, interval, place in feature_rows(name):
-        if found in names:
-            of_contig.setdefault(interval.contig, []).append((interval, list(names).index(found), place))
+        if found in known:
+            of_contig.setdefault(interval.contig, []).append((interval, known.index(found), place))
     if not of_contig:
         raise ValueError(f"{name} has no interval of the model's classes {', '.join(names)}.")
-    empty = -1 if background is None or background not in names else list(names).index(background)
-    counts = np.zeros((len(names), len(names)), np.int64)
+    empty = known.index(background or BACKGROUND) if (background or BACKGROUND) in known else -1
+    counts = np.zeros((len(known), len(known)), np.int64)
     for rows in of_contig.values():
         _count(counts, rows, empty)
     return Transitions(tuple(names), counts)

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -58,13 +59,17 @@ class ChunkedRun:
         compute: "Callable[[Chunk], pa.Table]",
         *,
         on_passed: Callable[[Chunk], object] | None = None,
+        revise: "Callable[[Chunk, pa.Table], pa.Table | None] | None" = None,
     ) -> None:
         """Compute the chunks that are missing, each on one rank; all ranks come back when all chunks are there.
 
         Args:
-            chunks: the same on all ranks.
+            chunks: the same on all ranks, and each time that they are iterated.
             compute: returns what is kept of a chunk.
             on_passed: is told of the chunks that this rank leaves out.
+            revise: for chunks that depend on those before them. Is given all in their order, on the first rank, with
+                what is kept of each, and returns what is to be kept in its place, if that is something else. Of one
+                rank, it knows a chunk before the next one is computed.
 
         Raises:
             ValueError: the folder has chunks of other settings.
@@ -74,6 +79,9 @@ class ChunkedRun:
             self.n_resumed = self._kept.prepare(overwrite=self._overwrite)
         self.state.wait_for_everyone()
         self._n_chunks = 0
+        is_alone = self.state.num_processes == 1
+        # A chunk is read when it is there.
+        kept = self._kept.read(sys.maxsize)
         try:
             for index, chunk in enumerate(chunks):
                 if index % self.state.num_processes == self.state.process_index and not self._kept.has(index):
@@ -81,16 +89,27 @@ class ChunkedRun:
                 elif on_passed is not None:
                     on_passed(chunk)
                 self._n_chunks += 1
+                if revise is not None and is_alone:
+                    self._revise(index, revise(chunk, next(kept)))
         finally:
             # Input that is wrong from the start leaves nothing behind.
             if self.is_main_process and not any(self._kept.folder.glob("*.arrow")):
                 self._kept.remove()
         self.state.wait_for_everyone()
+        if revise is not None and not is_alone:
+            if self.is_main_process:
+                for index, (chunk, table) in enumerate(zip(chunks, self.tables(), strict=True)):
+                    self._revise(index, revise(chunk, table))
+            self.state.wait_for_everyone()
 
     @property
     def is_main_process(self) -> bool:
         """Whether this is the first rank, the one that writes."""
         return self.state.is_main_process
+
+    def _revise(self, index: int, revised: "pa.Table | None") -> None:
+        if revised is not None:
+            self._kept.write(index, revised)
 
     def tables(self) -> "Iterator[pa.Table]":
         """Yield what was kept, in the order of the chunks."""

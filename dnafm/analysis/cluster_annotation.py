@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from dnafm import DNAFMTokenizer
+from dnafm.analysis.annotation_colours import track_line
 from dnafm.analysis.annotation_features import read_features
 from dnafm.analysis.annotation_windows import AnnotationCut
 from dnafm.analysis.annotation_work import finish, workplace
@@ -18,8 +19,6 @@ from dnafm.analysis.mining_models import fingerprint
 from dnafm.genomics import ReferenceGenome, write_bed
 
 WINDOW_BP = 512
-# Without it browsers ignore column 9.
-_TRACK = 'name="dnafm clusters" itemRgb="On"'
 
 
 def annotate_clusters(
@@ -101,12 +100,13 @@ def annotate_clusters(
         )
         identity = {"encoder": fingerprint(loaded), "dtype": str(next(loaded.parameters()).dtype)}
         run = ClusterRun(embedder, reference, cut, output=place, model=identity, overwrite=overwrite, state=state)
+        how.check_fits(run.n_units, embedder.width)
         finish(run, "embedding", report)
         annotation = run.annotation(how, features=known) if run.is_main_process else None
         if annotation is not None and write is not None:
             write(annotation)
         if annotation is not None and output is not None:
-            write_bed(output, annotation.intervals(), track=_TRACK, overwrite=overwrite)
+            write_bed(output, annotation.intervals(), track=track_line(output, "dnafm clusters"), overwrite=overwrite)
         if not keep_vectors:
             run.remove()
     return annotation

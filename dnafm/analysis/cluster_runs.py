@@ -82,6 +82,11 @@ class ClusterRun(ContigRun):
         run = ChunkedRun(output, {**self._settings(), "model": dict(model)}, overwrite=overwrite, state=state)
         super().__init__(run, lengths)
 
+    @property
+    def n_units(self) -> int:
+        """Units of all contigs, unknown ones included."""
+        return sum(map(self._cut.n_units, self._lengths.values()))
+
     def finish(self, *, on_progress: Callable[[int], object] = lambda n_bases: None) -> int:
         """Compute what is missing, and return how many chunks an earlier run had finished, on the first rank.
 

@@ -65,21 +65,33 @@ class Clustering:
             return np.arange(n_vectors)
         return np.sort(np.random.default_rng(self.seed).choice(n_vectors, most, replace=False))
 
+    def check_fits(self, n_vectors: int, width: int) -> None:
+        """Check that so many vectors of so many numbers can be clustered.
+
+        Raises:
+            ValueError: there are fewer vectors, or fewer numbers in them, than clusters or components.
+        """
+        drawn = min(n_vectors, self.sample or SAMPLES[self.method])
+        most = min(drawn, width)
+        if self.n_components is not None and self.n_components > most:
+            raise ValueError(
+                f"n_components is {self.n_components}; {drawn:,} vectors of {width} numbers have at most {most} "
+                "components."
+            )
+        name = "n_clusters" if self.method == "kmeans" else "min_cluster_size"
+        if drawn < (needed := getattr(self, name)):
+            raise ValueError(f"{name} is {needed}, and clusters are learnt from {drawn:,} units. Choose fewer.")
+
     def fit(self, vectors: NDArray) -> "FittedClusters":
         """Learn clusters from vectors, (vectors, width).
 
         Raises:
-            ValueError: there are fewer vectors, or fewer numbers in them, than clusters or components.
+            ValueError: see `check_fits`.
             ImportError: scikit-learn is missing.
         """
+        self.check_fits(*vectors.shape)
         decomposition, preprocessing = _sklearn("decomposition"), _sklearn("preprocessing")
-        most = min(vectors.shape)
-        n_components = min(N_COMPONENTS, most) if self.n_components is None else self.n_components
-        if n_components > most:
-            raise ValueError(
-                f"n_components is {n_components}; {len(vectors):,} vectors of {vectors.shape[1]} numbers have at "
-                f"most {most} components."
-            )
+        n_components = self.n_components or min(N_COMPONENTS, *vectors.shape)
         scaler = preprocessing.StandardScaler()
         reduction = decomposition.PCA(n_components, random_state=self.seed)
         places = reduction.fit_transform(scaler.fit_transform(vectors))
@@ -87,10 +99,6 @@ class Clustering:
 
     def _assigner(self, places: NDArray) -> Any:
         """Return what has `predict`, by scikit-learn."""
-        needed = self.n_clusters if self.method == "kmeans" else self.min_cluster_size
-        if len(places) < needed:
-            name = "n_clusters" if self.method == "kmeans" else "min_cluster_size"
-            raise ValueError(f"{name} is {needed}, and there are {len(places):,} units. Choose fewer.")
         if self.method == "kmeans":
             model = _sklearn("cluster").MiniBatchKMeans(
                 self.n_clusters, batch_size=_BATCH, n_init=10, random_state=self.seed

@@ -29,7 +29,7 @@ def annotate_labels(
     strand: LabelStrand = "both",
     min_bp: int = 1,
     transitions: str | os.PathLike | None = None,
-    background: str | None = "background",
+    background: str | None = None,
     omit: Sequence[str] = (),
     output: str | os.PathLike | None = None,
     overwrite: bool = False,
@@ -51,7 +51,7 @@ def annotate_labels(
         min_bp: shortest interval; see `with_min_length`.
         transitions: labels that it was trained on, or saved counts, for Viterbi's algorithm; see `read_transitions`
             and `decode`. By default each base has its most probable class.
-        background: class of bases that no label covers.
+        background: class of bases that no label covers; see `read_transitions`.
         omit: classes that the file leaves out.
         output: a file to write, .bed or .gff3, compressed with .gz; beside it finished chunks are kept until the end,
             so that a later call goes on.
@@ -75,6 +75,8 @@ def annotate_labels(
         _check_names("omit", omit, classifier.names)
         reader = StitchedReader(classifier, window_bp, overlap_bp)
         learnt = None
+        if transitions is None and background is not None:
+            raise ValueError(f"background is {background!r}, which is about labels. Name them by transitions.")
         if transitions is not None:
             learnt = read_transitions(transitions, classifier.names, background=background)
         if min_bp < 1:

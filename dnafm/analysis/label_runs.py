@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from accelerate import PartialState  # type: ignore[import-untyped]
 
-from dnafm.analysis.annotation_colours import colour_of
+from dnafm.analysis.annotation_colours import colour_of, track_line
 from dnafm.analysis.annotation_windows import annotated_lengths
 from dnafm.analysis.annotation_work import ContigRun
 from dnafm.analysis.base_annotation import StitchedReader, kept_table, part_chunks, whole_contigs
@@ -198,7 +198,7 @@ def write_labels(
     if os.fspath(path).endswith((".gff3", ".gff3.gz")):
         return write_gff3(path, map(_record, kept), overwrite=overwrite)
     rows = (_bed9(each, colour_of(list(names).index(str(each.name)))) for each in kept)
-    return write_bed(path, rows, track='name="dnafm" itemRgb="On"', overwrite=overwrite)
+    return write_bed(path, rows, track=track_line(path, "dnafm"), overwrite=overwrite)
 
 
 def _record(interval: Interval) -> GffRecord:

@@ -108,9 +108,9 @@ def add_label_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--background",
-        default="background",
         metavar="CLASS",
-        help="class of bases that no label covers (default: %(default)s)",
+        help="class of bases that no label of --transitions covers (default: background, if the model has it, or they "
+        "count for nothing)",
     )
     parser.add_argument("--omit", nargs="+", default=[], metavar="CLASS", help="leave out of the file")
     _add_reading(parser, strand="both")

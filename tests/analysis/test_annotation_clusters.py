@@ -163,7 +163,7 @@ def test_vectors_are_those_of_the_windows_alone(planted, model):
     ("options", "message"),
     [
         ({"n_clusters": 0}, "n_clusters is 0; it must be at least 1"),
-        ({"n_clusters": 999}, r"n_clusters is 999, and there are \d+ units"),
+        ({"n_clusters": 999}, r"n_clusters is 999, and clusters are learnt from \d+ units"),
         ({"n_components": 99}, "n_components is 99; .* at most 32 components"),
         ({"smooth": 4}, "smooth is 4; it must be an odd number"),
         ({"method": "dbscan"}, "method is 'dbscan'; it must be one of kmeans, hdbscan"),

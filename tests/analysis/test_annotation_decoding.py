@@ -118,6 +118,15 @@ def test_without_a_background_class_gaps_count_for_nothing(tmp_path):
     assert read_transitions(tmp_path / "labels.gff3", ("A", "B")).counts.tolist() == [[1, 0], [0, 2]]
 
 
+def test_a_class_called_background_is_that_of_gaps(tmp_path):
+    """By default, as it is when labels are trained on; another name must be a class."""
+    (tmp_path / "labels.bed").write_text("c\t10\t12\tA\nc\t14\t15\tA\n")
+    names = ("A", "background")
+    assert read_transitions(tmp_path / "labels.bed", names).counts.tolist() == [[1, 1], [1, 1]]
+    with pytest.raises(ValueError, match="background is 'gap'; the classes of the model are A, background"):
+        read_transitions(tmp_path / "labels.bed", names, background="gap")
+
+
 def test_saved_counts_are_read_in_the_order_of_the_model(tmp_path):
     """The counts belong to names, not to places."""
     Transitions(("a", "b"), np.array([[1, 2], [3, 4]])).save(tmp_path / "counts.json")

@@ -82,6 +82,21 @@ def test_kept_vectors_serve_another_clustering(here, dnafm):
     assert "Went on from 1 finished chunks of an earlier run." in output
 
 
+def test_compressed_intervals_are_looked_up_by_an_index(here, dnafm):
+    """What tabix makes of the files, which have no track line then: the rows of a region."""
+    import pysam
+
+    for words in (CLUSTER, LABEL):
+        compressed = [word.replace("out.bed", "out.bed.gz") for word in words]
+        for chosen in (words, compressed):
+            assert dnafm("annotate", *chosen, "--overwrite")[0] == 0
+        lines = (here / "out.bed").read_text().splitlines()
+        assert lines[0].startswith("track ")
+        pysam.tabix_index("out.bed.gz", preset="bed", force=True)
+        with pysam.TabixFile("out.bed.gz") as index:
+            assert list(index.fetch("chr", 0, 960)) == lines[1:]
+
+
 def test_label_writes_the_most_probable_path(here, dnafm):
     """Intervals tile the contig, are at least as long as asked, and the table has the classes."""
     words = ["--transitions", "labels.bed", "--min", "10", "--table", "classes.tsv", "--window", "40"]
@@ -124,12 +139,19 @@ def test_conservation_writes_a_number_for_each_base(here, dnafm):
         (["cluster", "genome.fa", "-o", "out.txt"], "--output out.txt: the extension says the format"),
         (["cluster", "genome.fa", "-o", "no/out.bed"], "The folder no does not exist."),
         (["cluster", "genome.fa", "-o", "labels.bed"], "labels.bed exists."),
+        ([*CLUSTER, "--table", "folder.tsv", "--overwrite"], "folder.tsv is a folder. Name the file to write."),
         ([*CLUSTER, "--features", "genes.gff3", "--table", "t.tsv", "--enrichment", "t.tsv"], "are both t.tsv"),
         (
             ["label", "genome.fa", "-o", "out.bed", "--model", "backbone"],
             "backbone is a checkpoint of DNAFMForMas",
         ),
         ([*LABEL, "--transitions", "genes.gff3"], "genes.gff3 has no interval of the model's classes exon, intron"),
+        ([*LABEL, "--background", "exon"], "background is 'exon', which is about labels. Name them by transitions."),
+        ([*LABEL, "--transitions", "labels.bed", "--background", "gap"], "background is 'gap'; the classes of the mo"),
+        (["label", "genome.fa", "-o", "out.bed", "--model", "none"], "'none' is neither"),
+        ([*CLUSTER[:-1], "21"], "n_clusters is 21, and clusters are learnt from 20 units. Choose fewer."),
+        ([*CLUSTER, "--components", "33"], "n_components is 33; 20 vectors of 32 numbers have at most 20"),
+        ([*CLUSTER, "--method", "hdbscan"], "min_cluster_size is 50, and clusters are learnt from 20 units."),
         ([*LABEL, "--window", "99"], "window_bp is 99; the model reads 1 to 62 bases."),
         (["label", "empty.fa", "-o", "out.bed", "--model", "classifier"], "empty.fa"),
         (["conservation", "genome.fa"], "There is nothing to write."),
@@ -139,6 +161,7 @@ def test_bad_input_is_one_line(here, dnafm, words, message):
     """Exit code 1, nothing is written, and the message names value or file."""
     (here / "other.gff3").write_text("chr9\t.\tgene\t1\t9\t.\t+\t.\tID=g\n")
     (here / "empty.fa").write_text("")
+    (here / "folder.tsv").mkdir()
     before = sorted(path.name for path in here.iterdir())
     code, output, errors = dnafm("annotate", *words)
     assert (code, output) == (1, "")
