@@ -12,7 +12,7 @@ from dnafm.analysis.base_predictions import BasePredictor, load_base_predictor
 from dnafm.analysis.conditional_predictions import ConditionalPredictor
 from dnafm.analysis.identities import weight_files
 from dnafm.analysis.variant_readings import ModelOutput
-from dnafm.configuration_dnafm import DNAFMConfig
+from dnafm.checkpoints.loading import load_config
 from dnafm.genomics import reverse_complement
 from dnafm.tasks import SequenceClassification, SequenceRegression, Task
 
@@ -47,7 +47,7 @@ def load_output(args: Namespace, device: torch.device) -> tuple[ModelOutput, Bas
         ValueError: the checkpoint has no head for sequences, or its input is shorter than the window.
         OSError: there is no such checkpoint.
     """
-    is_regression = DNAFMConfig.from_pretrained(args.model).problem_type == "regression"
+    is_regression = load_config(args.model).problem_type == "regression"
     task_type: type[Task] = SequenceRegression if is_regression else SequenceClassification
     average = "average" if args.strand == "both" else "none"
     task: Any = task_type.from_pretrained(args.model, dtype=args.dtype, reverse_complement=average)

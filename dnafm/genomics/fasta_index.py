@@ -66,15 +66,20 @@ def _check_names(path: str, index: str) -> None:
     if n_indexed == _count_headers(path):
         return
     first_line: dict[str, int] = {}
+    name, has_bases = "", True
     for number, line in numbered_lines(path):
-        if line.startswith(">"):
-            name = (line[1:].split() or [""])[0]
-            if name in first_line:
-                raise ValueError(
-                    f"{path}:{number}: the name {name!r} is that of line {first_line[name]}. Names must be unique."
-                )
-            first_line[name] = number
-    raise ValueError(f"{path}: a record has no bases. Remove it, or add them.")
+        if not line.startswith(">"):
+            has_bases = has_bases or bool(line.strip())
+            continue
+        if not has_bases:
+            break
+        name, has_bases = (line[1:].split() or [""])[0], False
+        if name in first_line:
+            raise ValueError(
+                f"{path}:{number}: the name {name!r} is that of line {first_line[name]}. Names must be unique."
+            )
+        first_line[name] = number
+    raise ValueError(f"{path}:{first_line.get(name, 1)}: {name!r} has no bases. Remove the record, or add them.")
 
 
 def _count_headers(path: str) -> int:

@@ -21,6 +21,8 @@ _GTF_ATTRIBUTE = re.compile(r'\s*([^\s;"]+)\s+(?:"([^"]*)"|([^\s;"]+))\s*(?:;|$)
 _COMPRESSED = re.compile(r"\.(gz|bgz)$")
 # What GFF3 reserves, besides control characters.
 _RESERVED_IN_ATTRIBUTES = ";=&,%"
+# Beside letters and digits; the format wants all else in the first column encoded.
+_PLAIN_IN_CONTIGS = ".:^*$@!+_?-|"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +185,7 @@ def _line(record: GffRecord) -> str:
         f"{_encoded(key)}={','.join(map(_encoded, values))}" for key, values in record.attributes.items()
     )
     columns = (
-        _encoded_column(interval.contig),
+        quote(interval.contig, safe=_PLAIN_IN_CONTIGS),
         _encoded_column(record.source),
         _encoded_column(record.feature),
         str(interval.start_bp + 1),

@@ -34,6 +34,15 @@ def test_what_is_written_is_read(many, name):
     assert [GffRecord(r.interval, r.feature, r.source, r.phase, r.attributes) for r in found] == many
 
 
+@pytest.mark.parametrize(
+    ("contig", "written"), [("HLA-A*01:01|x", "HLA-A*01:01|x"), ("a,b;c=d/é", "a%2Cb%3Bc%3Dd%2F%C3%A9")]
+)
+def test_names_of_contigs_are_written_as_the_format_wants_them(tmp_path, contig, written):
+    """All but letters, digits and `.:^*$@!+_?-|` is encoded."""
+    write_gff3(tmp_path / "g.gff3", [GffRecord(Interval(contig, 0, 1), "CDS", "s", None, {})])
+    assert (tmp_path / "g.gff3").read_text().splitlines()[-1].split("\t")[0] == written
+
+
 def test_a_row_of_gff3_is_decoded(write):
     """By hand: 1-based with the end becomes half-open, %XX is decoded behind the separators, values are several."""
     row = "chr%201\tsrc\tCDS\t3\t5\t1e-3\t?\t2\tID=a%3Bb;Parent=t1,t2%2C;Note= x y ;\n"
