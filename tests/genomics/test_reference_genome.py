@@ -105,7 +105,6 @@ def test_pickled_and_forked_genomes_read_the_same(genome):
         (">a\nACGT\nACGTACGT\n", "no FASTA that can be indexed"),
         (">a\nAC\n>a\nGG\n", ":3: the name 'a' is that of line 1"),
         (">a\n>b\nAC\n", ":1: 'a' has no bases"),
-        (">b\nAC\n>a c\n", ":3: 'a' has no bases"),
     ],
 )
 def test_what_cannot_be_indexed_is_refused(write, text, message):
