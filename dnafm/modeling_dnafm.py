@@ -74,6 +74,7 @@ from .released_dnafm import RELEASED_WEIGHT_NAMES, with_index_of_its_format
 
 PAIRWISE_WIDTH = 128  # most channels of a token in a pairwise head
 HEAD_MODULES = ("lm_head", "conditioning", "classifier")
+HUB_TAGS = ("dnafm", "dna", "genomics", "biology")
 NORMALIZATIONS = {"LayerNorm": nn.LayerNorm, "RMSNorm": nn.RMSNorm}
 
 register_checkpoint_conversion_mapping(
@@ -233,6 +234,11 @@ class DNAFMPreTrainedModel(PreTrainedModel):
     _can_record_outputs = {"hidden_states": DNAFMLayer, "attentions": DNAFMAttention}
     # The reference code stores the decoder's bias twice, here and as `cls.predictions.bias`.
     _keys_to_ignore_on_load_unexpected = [r"^cls\.predictions\.decoder\.bias$"]
+
+    def post_init(self) -> None:
+        """Finish as transformers does, and give this model a list of tags, to which `add_model_tags` appends."""
+        super().post_init()
+        self.model_tags = list(HUB_TAGS)
 
     def kernel_report(self) -> KernelReport:
         """Which attention and rotary kernels run on the present device and dtype, and why no faster ones.

@@ -3,6 +3,7 @@
 import textwrap
 
 from dnafm.checkpoints.foreign import ForeignCheckpoint
+from dnafm.modeling_dnafm import HUB_TAGS
 from dnafm.version import __version__
 
 RELEASED_OWNER = "genbio-ai"
@@ -52,7 +53,7 @@ def converted_card(checkpoint: ForeignCheckpoint, *, name: str, origin: str, is_
 
 def _front_matter(checkpoint: ForeignCheckpoint, *, base_model: str | None) -> list[str]:
     _, task = LOADERS.get(checkpoint.model_class.__name__, (None, None))
-    lines = ["---", "library_name: transformers", "tags:", "- dna", "- genomics", "- dnafm"]
+    lines = ["---", "library_name: transformers", "tags:", *(f"- {tag}" for tag in HUB_TAGS)]
     if base_model is not None:
         lines += ["license: other", "license_name: genbio-ai-community-license", f"base_model: {base_model}"]
     if task is not None:

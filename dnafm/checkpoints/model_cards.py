@@ -12,6 +12,7 @@ from dnafm.checkpoints.backbones import backbone_location
 from dnafm.checkpoints.converted_cards import LOADERS, RELEASED_OWNER
 from dnafm.checkpoints.foreign import ForeignCheckpoint
 from dnafm.checkpoints.run_records import RunRecord, read_run_record
+from dnafm.modeling_dnafm import HUB_TAGS
 from dnafm.reports.metric_tables import format_metrics
 from dnafm.version import __version__
 
@@ -123,7 +124,7 @@ def _metadata(checkpoint: ForeignCheckpoint, record: RunRecord | None, licence: 
     results = list(_eval_results(record, pipeline_tag)) if record and pipeline_tag else []
     return ModelCardData(
         library_name="transformers",
-        tags=["dnafm", "dna", "genomics", "biology"],
+        tags=list(HUB_TAGS),
         datasets=list(record.data) if record and record.data_are_on_hub else None,
         pipeline_tag=pipeline_tag,
         widget=[{"text": _EXAMPLE.format(masked)}] if pipeline_tag else None,
