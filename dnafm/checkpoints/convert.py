@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import torch
 from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HTTPError
 from transformers.utils import CONFIG_NAME
 
 from dnafm.checkpoints.backbones import backbone_location
@@ -19,6 +20,7 @@ from dnafm.checkpoints.megatron import is_megatron_folder, read_megatron
 from dnafm.checkpoints.released import read_hub_layout, released_config, released_tensors
 from dnafm.checkpoints.shard_writer import new_folder, write_shards
 from dnafm.checkpoints.verification import Comparison, compare
+from dnafm.checkpoints.weight_files import read_weight_files
 from dnafm.tokenization_dnafm import DNAFMTokenizer
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -129,18 +131,28 @@ def local_path(source: str | Path) -> Path:
 
     Raises:
         OSError: there is no such file or folder, or the Hub does not have it.
-        ValueError: the text is neither a path nor a Hub id.
+        ValueError: the text is neither a path nor a Hub id, or weights of the Hub are damaged.
     """
     location = backbone_location(str(source))
     if Path(location).exists():
         return Path(location)
     if isinstance(source, Path) or location.startswith((".", "/", "~")) or location.count("/") != 1:
         raise FileNotFoundError(f"{location}: there is no such file or folder, and this is no Hub id (OWNER/NAME).")
-    for kind in ("*.safetensors", "*.bin"):
-        folder = Path(snapshot_download(location, allow_patterns=["*.json", kind]))
-        if any(folder.glob(kind)):
-            return folder
-    raise FileNotFoundError(f"{location} has no weights, which are files *.safetensors or *.bin.")
+    folder = _fetched(location, "*.safetensors")
+    try:
+        read_weight_files(folder)
+    except FileNotFoundError:
+        # The weights are in pickles, whatever else is in safetensors; what is nowhere, their reader names.
+        return _fetched(location, "*.bin")
+    return folder
+
+
+def _fetched(repo_id: str, kind: str) -> Path:
+    try:
+        return Path(snapshot_download(repo_id, allow_patterns=["*.json", kind]))
+    except (OSError, HTTPError) as error:
+        # Of the errors of the Hub, not all say which repository was asked for.
+        raise OSError(f"{repo_id}: there is no such folder, and the Hub does not give it: {error}") from error
 
 
 def _config_fields(checkpoint: ForeignCheckpoint, dtype: torch.dtype | None, *, is_released: bool) -> dict[str, Any]:

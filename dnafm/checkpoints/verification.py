@@ -3,6 +3,7 @@
 import gc
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,7 +38,7 @@ def compare(checkpoint: ForeignCheckpoint, written: Path, *, dtype: torch.dtype)
     """Run both on random sequences; each is in memory while it runs, one after the other.
 
     A released source is loaded by transformers from its own files; of any other, the tensors are put into the model
-    as the reader gives them.
+    as the reader gives them. Where what was written is of a wider dtype, the source computes in that one.
 
     Args:
         checkpoint: the source.
@@ -48,7 +49,7 @@ def compare(checkpoint: ForeignCheckpoint, written: Path, *, dtype: torch.dtype)
         ValueError: the outputs differ by more than the limit.
     """
     batch = _random_batch(checkpoint)
-    before = _outputs(_source_model(checkpoint), batch)
+    before = _outputs(_widened(_source_model(checkpoint), dtype), batch)
     gc.collect()
     after = _outputs(_load(checkpoint, written), batch)
     highest = float(before.abs().max())
@@ -70,6 +71,11 @@ def _random_batch(checkpoint: ForeignCheckpoint) -> dict[str, Tensor]:
     mask = torch.ones_like(ids)
     mask[1, length // 2 :] = 0  # one of them is padded
     return {"input_ids": ids, "attention_mask": mask}
+
+
+def _widened(model: Any, dtype: torch.dtype) -> PreTrainedModel:
+    """Keep rounding in the source's own dtype out of the comparison with what is rounded less."""
+    return model.to(dtype=torch.promote_types(model.dtype, dtype))
 
 
 def _source_model(checkpoint: ForeignCheckpoint) -> PreTrainedModel:

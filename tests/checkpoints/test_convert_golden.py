@@ -146,6 +146,19 @@ def test_dtype_is_converted(name, tmp_path):
     assert all(torch.equal(t, exact[name].bfloat16()) for name, t in model.state_dict().items())
 
 
+@pytest.mark.parametrize("narrow", [torch.bfloat16, torch.float16], ids=str)
+def test_widened_weights_compute_the_same(narrow, tmp_path):
+    """Weights in float32 that came from half precision lose nothing, and verification does not take it for a loss."""
+    write_checkpoint(read_checkpoint(FIXTURES / "released" / "layernorm-bias"), tmp_path / "half", dtype=narrow)
+    half = read_checkpoint(tmp_path / "half")
+    conversion = write_checkpoint(half, tmp_path / "full", dtype=torch.float32, verify=True)
+    assert conversion.comparison.max_difference == 0
+    tensors = stored_tensors(tmp_path / "half")
+    assert all(
+        torch.equal(tensor, tensors[name].float()) for name, tensor in stored_tensors(tmp_path / "full").items()
+    )
+
+
 def test_one_shard_at_a_time_is_in_memory(tmp_path, monkeypatch):
     """What is collected before a file is written never exceeds the size of a shard, but for a larger single tensor."""
     written = []
