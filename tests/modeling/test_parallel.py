@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
 
 import dnafm
 
@@ -38,6 +40,14 @@ def results_of(model):
     return {"logits": logits, "loss": loss, "embeddings": gradients[0], "down_proj": gradients[1]}
 
 
+def sharded_parts(model):
+    """How many weights are here in part alone, and how many layers are units of FSDP2."""
+    weights = [weight for weight in model.parameters() if isinstance(weight, DTensor)]
+    cut = [weight for weight in weights if weight.to_local().numel() < weight.numel()]
+    units = [layer for layer in model.model.layers if isinstance(layer, FSDPModule)]
+    return {"cut weights": torch.tensor(len(cut)), "units": torch.tensor(len(units))}
+
+
 def work(folder):
     """Load each head in each mode, and leave results or the error in the folder."""
     from transformers.distributed import DistributedConfig
@@ -50,8 +60,11 @@ def work(folder):
             try:
                 distributed_config = DistributedConfig(**settings)
                 model = getattr(dnafm, head).from_pretrained(folder / head, distributed_config=distributed_config)
-                results = {name: tensor.detach().contiguous() for name, tensor in results_of(model).items()}
-                save_file(results, path.with_suffix(".safetensors"))
+                results = {**sharded_parts(model), **results_of(model)}
+                save_file(
+                    {name: tensor.detach().contiguous() for name, tensor in results.items()},
+                    path.with_suffix(".safetensors"),
+                )
             except Exception as error:  # told by the test of this mode and head, while the others go on
                 path.with_suffix(".txt").write_text(repr(error))
     torch.distributed.destroy_process_group()
@@ -91,6 +104,20 @@ def test_two_processes_compute_what_one_computes(launched, mode, head):
         results = load_file(path.with_suffix(".safetensors"))
         for name, tensor in expected[head].items():
             torch.testing.assert_close(results[name], tensor, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head", HEADS)
+def test_each_process_has_a_part_of_the_weights(launched, head):
+    """Layer by layer with FSDP2, all weights; with tensor parallelism, the seven matrices of each layer at least."""
+    folder, _ = launched
+    n_weights = len(list(getattr(dnafm, head).from_pretrained(folder / head).parameters()))
+    for rank in range(2):
+        found = {mode: load_file(folder / f"{mode}-{head}-{rank}.safetensors") for mode in MODES}
+        assert found["fully sharded"]["units"] == 2
+        assert found["fully sharded"]["cut weights"] == n_weights
+        assert found["tensor parallel"]["units"] == 0
+        assert found["tensor parallel"]["cut weights"] >= 2 * 7
 
 
 if __name__ == "__main__":
