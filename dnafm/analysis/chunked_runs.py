@@ -90,7 +90,7 @@ class ChunkedRun:
                     on_passed(chunk)
                 self._n_chunks += 1
                 if revise is not None and is_alone:
-                    self._revise(index, revise(chunk, next(kept)))
+                    self._keep_revised(index, revise(chunk, next(kept)))
         finally:
             # Input that is wrong from the start leaves nothing behind.
             if self.is_main_process and not any(self._kept.folder.glob("*.arrow")):
@@ -99,17 +99,13 @@ class ChunkedRun:
         if revise is not None and not is_alone:
             if self.is_main_process:
                 for index, (chunk, table) in enumerate(zip(chunks, self.tables(), strict=True)):
-                    self._revise(index, revise(chunk, table))
+                    self._keep_revised(index, revise(chunk, table))
             self.state.wait_for_everyone()
 
     @property
     def is_main_process(self) -> bool:
         """Whether this is the first rank, the one that writes."""
         return self.state.is_main_process
-
-    def _revise(self, index: int, revised: "pa.Table | None") -> None:
-        if revised is not None:
-            self._kept.write(index, revised)
 
     def tables(self) -> "Iterator[pa.Table]":
         """Yield what was kept, in the order of the chunks."""
@@ -120,6 +116,10 @@ class ChunkedRun:
         if self.is_main_process:
             self._kept.remove()
         self.state.wait_for_everyone()
+
+    def _keep_revised(self, index: int, revised: "pa.Table | None") -> None:
+        if revised is not None:
+            self._kept.write(index, revised)
 
 
 def _remove_unfinished(output: Path) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 # What the header of a FASTA record tells, where it is known.
 _HEADER = ("log_likelihood", "guide_value", "gc", "n_designed", "identity", "acceptance_rate")
-_NOT_IN_TABLE = ("unmasking_values", "refinement_values")
+_OF_ROUNDS = ("unmasking_values", "refinement_values")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class GeneratedSequence:
         return f">{' '.join([self.id, *known])}\n{self.sequence}\n"
 
 
-def generation_schema() -> "pyarrow.Schema":
+def generation_schema(*, with_rounds: bool = False) -> "pyarrow.Schema":
     """Return the columns of `generation_table`."""
     import pyarrow as pa
 
@@ -69,22 +69,35 @@ def generation_schema() -> "pyarrow.Schema":
         "sequence": pa.string(),
         "n_designed": pa.int64(),
         "failed": pa.string(),
+        **dict.fromkeys(_OF_ROUNDS, pa.list_(pa.float64())),
     }
-    return pa.schema([(name, types.get(name, pa.float64())) for name in _columns()])
+    return pa.schema([(name, types.get(name, pa.float64())) for name in _columns(with_rounds)])
 
 
-def generation_table(results: Iterable[GeneratedSequence]) -> "pyarrow.Table":
-    """Return a row for each sample, with the attributes of `GeneratedSequence` but for the values after each round.
+def generation_table(results: Iterable[GeneratedSequence], *, with_rounds: bool = False) -> "pyarrow.Table":
+    """Return a row for each sample, with the attributes of `GeneratedSequence`; what is not known is null.
 
-    What is not known is null.
+    Args:
+        results: the samples.
+        with_rounds: whether the values after each round are there too, as lists.
     """
     import pyarrow as pa
 
-    rows = [{name: getattr(result, name) for name in _columns()} for result in results]
+    rows = [{name: getattr(result, name) for name in _columns(with_rounds)} for result in results]
     for row in rows:
         row["failed"] = row["failed"] and row["failed"].value
-    return pa.Table.from_pylist(rows, schema=generation_schema())
+    return pa.Table.from_pylist(rows, schema=generation_schema(with_rounds=with_rounds))
 
 
-def _columns() -> list[str]:
-    return [field.name for field in fields(GeneratedSequence) if field.name not in _NOT_IN_TABLE]
+def generated_sequences(table: "pyarrow.Table") -> list[GeneratedSequence]:
+    """Return the samples of a `generation_table` with the values after each round."""
+    rows = table.to_pylist()
+    for row in rows:
+        row["failed"] = row["failed"] and FailureReason(row["failed"])
+        row.update({name: tuple(row[name]) for name in _OF_ROUNDS})
+    return [GeneratedSequence(**row) for row in rows]
+
+
+def _columns(with_rounds: bool) -> list[str]:
+    names = [field.name for field in fields(GeneratedSequence)]
+    return [name for name in names if with_rounds or name not in _OF_ROUNDS]

@@ -3,11 +3,12 @@
 import argparse
 from collections import Counter
 from contextlib import ExitStack
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from accelerate import PartialState  # type: ignore[import-untyped]
 
     from dnafm.analysis.generation_guides import Guidance
     from dnafm.analysis.generation_results import GeneratedSequence
@@ -34,9 +35,12 @@ A backbone that was trained under conditions, as a class or an expression level,
   dnafm generate --length 80 -n 20 -o designs.fa --backbone runs/promoters --condition 12.5 --guidance_scale 1
 
 Constraints hold for each sequence that is written, its fixed bases included. A sample for which they cannot be met
-within --max_tries is left out of the FASTA file, and the table says why. Equal seeds give equal sequences."""
-# Results that are written together.
-_CHUNK = 64
+within --max_tries is left out of the FASTA file, and the table says why. Equal seeds give equal sequences.
+
+A run that was interrupted goes on when it is started again with the same options; until the end its results are in
+OUTPUT.parts. Several processes share the work:
+
+  torchrun --nproc_per_node 8 --module dnafm generate --length 200 -n 10000 --unique -o designs.fa --backbone dnafm"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -51,41 +55,65 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Generate as the arguments say."""
-    from tqdm import tqdm
-
     from dnafm.analysis.chunked_runs import process_state
-    from dnafm.analysis.generation import generate, n_passes
-    from dnafm.analysis.generation_sampling import Sampling
-    from dnafm.analysis.regions import longest_window_bp
-    from dnafm.cli.generation_options import check_generation_options, constraints_of, templates_of
-    from dnafm.cli.scored_models import conditioned, load_predictor
+    from dnafm.cli.console import distributed_run
+    from dnafm.cli.generation_options import check_generation_options
     from dnafm.training.progress import quiet_transformers
 
     check_generation_options(args)
-    names = ("rounds", "order", "temperature", "top_p", "refinement_rounds", "refinement_share", "seed")
-    sampling = Sampling(**{name: getattr(args, name) for name in names})
-    constraints = constraints_of(args)
-    with quiet_transformers(keep_warnings=True):
-        device = process_state().device
-        predictor = conditioned(load_predictor(args, device), args)
-        templates = list(templates_of(args, longest_bp=longest_window_bp(predictor.tokenizer)))
-        guidance = _guidance(args, device)
-        options = {"n_samples": args.n, "sampling": sampling, "has_likelihood": not args.no_likelihood}
-        total = n_passes(templates, is_guided=guidance is not None, **options)
-        # Silent where stderr is no terminal.
-        with tqdm(desc="generating", unit=" passes", total=total, disable=None, leave=False) as bar:
-            results = generate(
-                predictor,
-                templates,
-                guidance=guidance,
-                constraints=constraints,
-                unique=args.unique,
-                max_tries=args.max_tries,
-                on_progress=bar.update,
-                **options,
-            )
-            counts = _write(args, results)
-    _print_summary(args, counts)
+    with distributed_run(), quiet_transformers(keep_warnings=True):
+        _generate(args, process_state())
+
+
+def _generate(args: argparse.Namespace, state: "PartialState") -> None:
+    from tqdm import tqdm
+
+    from dnafm.analysis.generation import n_passes
+    from dnafm.analysis.generation_runs import GenerationRun
+    from dnafm.analysis.generation_samples import Designer
+    from dnafm.analysis.regions import longest_window_bp
+    from dnafm.cli.generation_inputs import constraints_of, sampling_of, templates_of
+    from dnafm.cli.scored_models import conditioned, load_predictor
+
+    sampling, constraints = sampling_of(args), constraints_of(args)
+    predictor = conditioned(load_predictor(args, state.device), args)
+    templates = list(templates_of(args, longest_bp=longest_window_bp(predictor.tokenizer)))
+    guidance = _guidance(args, state.device)
+    options: dict[str, Any] = {"n_samples": args.n, "sampling": sampling, "has_likelihood": not args.no_likelihood}
+    total = n_passes(templates, is_guided=guidance is not None, **options)
+    # Silent where stderr is no terminal.
+    is_silent = None if state.is_main_process else True
+    with tqdm(desc="generating", unit=" passes", total=total, disable=is_silent, leave=False) as bar:
+        designer = Designer(
+            predictor,
+            guidance=guidance,
+            constraints=constraints,
+            unique=args.unique,
+            max_tries=args.max_tries,
+            on_progress=bar.update,
+            **options,
+        )
+        run = GenerationRun(
+            designer,
+            templates,
+            output=args.output or args.table,
+            settings=_identities(args),
+            overwrite=args.overwrite,
+            state=state,
+        )
+        n_resumed = run.finish()
+    if run.is_main_process:
+        _print_summary(args, _write(args, run.results()), n_resumed)
+    run.remove()
+
+
+def _identities(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what tells the model, its condition and the guide from others."""
+    from dnafm.cli.scored_models import model_identity
+
+    identity = model_identity(backbone=args.backbone, model=args.guide, dtype=args.dtype)
+    own = {name: getattr(args, name) for name in ("condition", "guidance_scale", "target")}
+    return {**own, "guide": identity.pop("model"), **identity}
 
 
 def _guidance(args: argparse.Namespace, device: Any) -> "Guidance | None":
@@ -127,8 +155,8 @@ def _problem_of(guide: str) -> str:
     return fields.get("problem_type") or ""
 
 
-def _write(args: argparse.Namespace, results: "Iterable[GeneratedSequence]") -> Counter[str | None]:
-    """Write results as they come, and return their number by reason of failure, None for those with a sequence."""
+def _write(args: argparse.Namespace, chunks: "Iterable[list[GeneratedSequence]]") -> Counter[str | None]:
+    """Write what was kept, and return the number of samples by reason of failure, None for those with a sequence."""
     from dnafm.analysis.generation_results import generation_schema, generation_table
     from dnafm.data.prediction_tables import PredictionWriter
     from dnafm.genomics.files import written_file
@@ -136,7 +164,6 @@ def _write(args: argparse.Namespace, results: "Iterable[GeneratedSequence]") -> 
 
     counts: Counter[str | None] = Counter()
     shown: list[GeneratedSequence] = []
-    iterator = iter(results)
     with ExitStack() as stack:
         fasta = table = None
         if args.output is not None:
@@ -144,7 +171,7 @@ def _write(args: argparse.Namespace, results: "Iterable[GeneratedSequence]") -> 
         if args.table is not None:
             writer = PredictionWriter(args.table, schema=generation_schema(), overwrite=args.overwrite)
             table = stack.enter_context(writer)
-        for index, chunk in enumerate(iter(lambda: list(islice(iterator, _CHUNK)), [])):
+        for index, chunk in enumerate(chunks):
             counts.update(None if each.failed is None else each.failed.value for each in chunk)
             if fasta is not None:
                 fasta.write("".join(each.to_fasta() for each in chunk if each.sequence is not None).encode())
@@ -157,7 +184,9 @@ def _write(args: argparse.Namespace, results: "Iterable[GeneratedSequence]") -> 
     return counts
 
 
-def _print_summary(args: argparse.Namespace, counts: Counter[str | None]) -> None:
+def _print_summary(args: argparse.Namespace, counts: Counter[str | None], n_resumed: int) -> None:
+    if n_resumed:
+        print(f"Went on from {n_resumed:,} finished chunks of an earlier run.")
     failed = {reason: n for reason, n in counts.most_common() if reason is not None}
     where = " and ".join(path for path in (args.output, args.table, args.plot) if path is not None)
     reasons = ", ".join(f"{n:,} {reason}" for reason, n in failed.items())

@@ -1,17 +1,11 @@
-"""The options of `dnafm generate`, and the templates and constraints that they name."""
+"""The options of `dnafm generate`."""
 
 import argparse
-import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dnafm.cli.model_options import add_backbone, add_batch, add_contig_aliases, add_dtype, add_strand, check_batch
 from dnafm.cli.output_files import check_extension, check_new_file
-
-if TYPE_CHECKING:
-    from dnafm.analysis.generation_templates import Template
-    from dnafm.analysis.sequence_constraints import SequenceConstraints
 
 
 def add_generation_options(parser: argparse.ArgumentParser) -> None:
@@ -149,7 +143,9 @@ def _add_output(group: Any) -> None:
         action="store_true",
         help="leave out the log-likelihoods, which take a pass of the model for each place",
     )
-    group.add_argument("--overwrite", action="store_true", help="replace existing files")
+    group.add_argument(
+        "--overwrite", action="store_true", help="replace existing files, and parts of a run with other options"
+    )
 
 
 def _add_model(group: Any) -> None:
@@ -191,68 +187,3 @@ def check_generation_options(args: argparse.Namespace) -> None:
         checked_extension(args.plot)
     for path in (Path(each) for each in (args.output, args.table, args.plot) if each is not None):
         check_new_file(path, overwrite=args.overwrite)
-
-
-def constraints_of(args: argparse.Namespace) -> "SequenceConstraints":
-    """Return the constraints.
-
-    Raises:
-        ValueError: they contradict each other, or a sequence to compare with is none.
-    """
-    from dnafm.analysis.generation_templates import read_records
-    from dnafm.analysis.sequence_constraints import SequenceConstraints
-    from dnafm.genomics.sequences import check_nucleotides
-
-    given = []
-    for name, sequence in read_records(args.identity_to) if args.identity_to is not None else ():
-        try:
-            check_nucleotides(sequence)
-        except ValueError as error:
-            raise ValueError(f"{args.identity_to}: in {name}: {error}") from error
-        given.append(sequence.upper().replace("U", "T"))
-    return SequenceConstraints(
-        gc=None if args.gc is None else tuple(args.gc),
-        forbid=tuple(args.forbid),
-        require=tuple(args.require),
-        both_strands=args.both_strands,
-        max_homopolymer=args.max_homopolymer,
-        max_identity=args.max_identity,
-        identity_to=tuple(given),
-    )
-
-
-def templates_of(args: argparse.Namespace, *, longest_bp: int) -> "Iterator[Template]":
-    """Yield the templates.
-
-    Args:
-        args: of the command.
-        longest_bp: bases that the model reads at once.
-
-    Raises:
-        ValueError: one has no place to fill, or a region is not in the genome.
-    """
-    from dnafm.analysis.generation_templates import (
-        FLANK_BP,
-        free_template,
-        parse_template,
-        read_templates,
-        region_template,
-    )
-    from dnafm.cli.region_options import regions_of
-
-    if args.length is not None:
-        yield free_template(args.length)
-    elif args.fasta is None:
-        yield from read_templates(args.template) if os.path.exists(args.template) else [_parsed(args, parse_template)]
-    else:
-        for text in args.region or [args.regions]:
-            own = argparse.Namespace(input=text, fasta=args.fasta, contig_aliases=args.contig_aliases)
-            for region in regions_of(own, window_bp=max(0, FLANK_BP if args.flank is None else args.flank)):
-                yield region_template(region, longest_bp=longest_bp, flank_bp=args.flank)
-
-
-def _parsed(args: argparse.Namespace, parse: Any) -> "Template":
-    try:
-        return parse(args.template)
-    except ValueError as error:
-        raise ValueError(f"TEMPLATE {args.template!r} is no file, and as a sequence: {error}") from error

@@ -1,6 +1,6 @@
 import pytest
 
-from dnafm.analysis.generation_results import GeneratedSequence, generation_table
+from dnafm.analysis.generation_results import GeneratedSequence, generated_sequences, generation_table
 from dnafm.analysis.sequence_constraints import FailureReason
 
 DONE = GeneratedSequence(
@@ -45,3 +45,9 @@ def test_table_has_a_row_for_each_sample():
         "failed": "gc",
     }
     assert generation_table([FAILED]).schema == table.schema
+
+
+def test_samples_come_back_from_their_table():
+    """All that they are, with the values after each round."""
+    pytest.importorskip("pyarrow")
+    assert generated_sequences(generation_table([DONE, FAILED], with_rounds=True)) == [DONE, FAILED]
