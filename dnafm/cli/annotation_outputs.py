@@ -23,7 +23,7 @@ def check_cluster_outputs(args: argparse.Namespace) -> None:
         ValueError: an extension is unknown, or an option is about an annotation, and none is named.
         OSError: a file exists, or its folder does not.
     """
-    from dnafm.reports.generation_figures import checked_extension
+    from dnafm.reports.figure_files import figure_extension
 
     check_batch(args.batch)
     check_extension(Path(args.output), (".bed", ".bed.gz"))
@@ -33,7 +33,7 @@ def check_cluster_outputs(args: argparse.Namespace) -> None:
     if args.plot_region is not None and args.plot is None:
         raise ValueError(f"--plot_region {args.plot_region} is shown in a figure. Name it by --plot.")
     if args.plot is not None:
-        checked_extension(args.plot)
+        figure_extension(args.plot)
     _check_tables(args, "table", "enrichment")
     _check_new(args, "output", "table", "enrichment", "plot")
 

@@ -163,7 +163,7 @@ def check_generation_options(args: argparse.Namespace) -> None:
         OSError: a file exists, or its folder does not.
     """
     from dnafm.data.prediction_tables import EXTENSIONS
-    from dnafm.reports.generation_figures import checked_extension
+    from dnafm.reports.figure_files import figure_extension
 
     sources = {"TEMPLATE": args.template, "--length": args.length, "--fasta": args.fasta}
     given = [name for name, value in sources.items() if value is not None]
@@ -184,6 +184,6 @@ def check_generation_options(args: argparse.Namespace) -> None:
     if args.table is not None:
         check_extension(Path(args.table), EXTENSIONS, option="--table")
     if args.plot is not None:
-        checked_extension(args.plot)
+        figure_extension(args.plot)
     for path in (Path(each) for each in (args.output, args.table, args.plot) if each is not None):
         check_new_file(path, overwrite=args.overwrite)

@@ -59,7 +59,8 @@ def check_region_options(args: argparse.Namespace, *, tracks: Sequence[str] | No
     """
     from dnafm.cli.output_files import check_extension, check_new_file
     from dnafm.data.prediction_tables import EXTENSIONS
-    from dnafm.reports.region_figures import checked_extension
+    from dnafm.reports.figure_files import figure_extension
+    from dnafm.reports.region_figures import EXTENSIONS as FIGURES
     from dnafm.reports.region_tables import ARRAYS
 
     if args.output is None and args.plot is None and not tracks:
@@ -69,7 +70,7 @@ def check_region_options(args: argparse.Namespace, *, tracks: Sequence[str] | No
     if args.output is not None:
         check_extension(Path(args.output), (ARRAYS, *EXTENSIONS))
     if args.plot is not None:
-        checked_extension(args.plot)
+        figure_extension(args.plot, FIGURES)
     for path in (Path(each) for each in (args.output, args.plot) if each is not None):
         check_new_file(path, overwrite=args.overwrite)
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dnafm.reports.files import write_atomically
-from dnafm.reports.generation_figures import checked_extension
+from dnafm.reports.figure_files import write_figure
 from dnafm.reports.mutagenesis_figures import coordinate_ticks
 
 if TYPE_CHECKING:
@@ -39,13 +38,7 @@ def plot_clusters(annotation: "ClusterAnnotation", path: str | os.PathLike, *, r
         ImportError: matplotlib is not installed.
         ValueError: the extension is another one, or the region is not in the genome.
     """
-    from matplotlib import rc_context
-
-    extension = checked_extension(path)
-    figure = cluster_figure(annotation, region=region)
-    metadata = {"Date": None} if extension == ".svg" else {}
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "dnafm"}):
-        write_atomically(path, lambda stream: figure.savefig(stream, format=extension[1:], dpi=DPI, metadata=metadata))
+    write_figure(path, cluster_figure(annotation, region=region), dpi=DPI)
 
 
 def cluster_figure(annotation: "ClusterAnnotation", *, region: "Interval") -> "Figure":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dnafm.reports.files import write_atomically
+from dnafm.reports.figure_files import write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from dnafm.analysis.generation_results import GeneratedSequence
 
-EXTENSIONS = (".png", ".svg")
-DPI = 150
 # Okabe and Ito 2008: told apart with any colour vision, and by their dashes.
 UNMASKING, REFINEMENT = "#0072B2", "#D55E00"
 GREY = "0.4"
@@ -40,21 +38,7 @@ def plot_guide_values(
         ImportError: matplotlib is not installed.
         ValueError: no sequence has values of a guide, or the extension is another one.
     """
-    from matplotlib import rc_context
-
-    extension = checked_extension(path)
-    figure = guide_values_figure(results, guide_name=guide_name, reference=reference)
-    metadata = {"Date": None} if extension == ".svg" else {}
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "dnafm"}):
-        write_atomically(path, lambda stream: figure.savefig(stream, format=extension[1:], dpi=DPI, metadata=metadata))
-
-
-def checked_extension(path: str | os.PathLike) -> str:
-    """Return the extension of the figure, or raise a ValueError where it is none of `EXTENSIONS`."""
-    extension = os.path.splitext(path)[1]
-    if extension not in EXTENSIONS:
-        raise ValueError(f"{os.fspath(path)}: the extension of the figure must be one of {', '.join(EXTENSIONS)}.")
-    return extension
+    write_figure(path, guide_values_figure(results, guide_name=guide_name, reference=reference))
 
 
 def guide_values_figure(

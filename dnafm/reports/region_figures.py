@@ -6,18 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dnafm.reports.dependency_figures import dependency_figure
+from dnafm.reports.figure_files import figure_extension, write_figure
 from dnafm.reports.files import write_atomically
 from dnafm.reports.html_figures import dependency_page, mutagenesis_page
 from dnafm.reports.mutagenesis_figures import mutagenesis_figure
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from dnafm.analysis.dependency import DependencyMap
     from dnafm.analysis.mutagenesis import Mutagenesis
 
 EXTENSIONS = (".png", ".svg", ".html")
-DPI = 150
 
 
 def plot_mutagenesis(result: "Mutagenesis", path: str | os.PathLike) -> None:
@@ -27,10 +25,10 @@ def plot_mutagenesis(result: "Mutagenesis", path: str | os.PathLike) -> None:
         ImportError: matplotlib is not installed, and the figure is no HTML.
         ValueError: the extension is none of `EXTENSIONS`, or there are more than 2,000 bases.
     """
-    if checked_extension(path) == ".html":
+    if figure_extension(path, EXTENSIONS) == ".html":
         _write_text(path, mutagenesis_page(result))
     else:
-        _write_figure(path, mutagenesis_figure(result))
+        write_figure(path, mutagenesis_figure(result))
 
 
 def plot_dependency(result: "DependencyMap", path: str | os.PathLike) -> None:
@@ -40,18 +38,10 @@ def plot_dependency(result: "DependencyMap", path: str | os.PathLike) -> None:
         ImportError: matplotlib is not installed, and the figure is no HTML.
         ValueError: the extension is none of `EXTENSIONS`, or there are more than 2,000 bases.
     """
-    if checked_extension(path) == ".html":
+    if figure_extension(path, EXTENSIONS) == ".html":
         _write_text(path, dependency_page(result))
     else:
-        _write_figure(path, dependency_figure(result))
-
-
-def checked_extension(path: str | os.PathLike) -> str:
-    """Return the extension of a figure, or raise a ValueError where it is none of `EXTENSIONS`."""
-    extension = Path(path).suffix
-    if extension not in EXTENSIONS:
-        raise ValueError(f"{os.fspath(path)}: the extension of a figure must be one of {', '.join(EXTENSIONS)}.")
-    return extension
+        write_figure(path, dependency_figure(result))
 
 
 def numbered_path(path: str | os.PathLike, number: int, name: str) -> Path:
@@ -63,13 +53,3 @@ def numbered_path(path: str | os.PathLike, number: int, name: str) -> Path:
 
 def _write_text(path: str | os.PathLike, page: str) -> None:
     write_atomically(path, lambda stream: stream.write(page.encode()))
-
-
-def _write_figure(path: str | os.PathLike, figure: "Figure") -> None:
-    from matplotlib import rc_context
-
-    # Letters of an SVG are text, and its ids are the same in each run.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "dnafm"}):
-        extension = Path(path).suffix[1:]
-        metadata = {"Date": None} if extension == "svg" else {}
-        write_atomically(path, lambda stream: figure.savefig(stream, format=extension, dpi=DPI, metadata=metadata))

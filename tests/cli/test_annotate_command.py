@@ -132,7 +132,7 @@ def test_conservation_writes_a_number_for_each_base(here, dnafm):
         ([*CLUSTER, "--enrichment", "e.tsv"], "--enrichment is about an annotation. Name it by --features."),
         ([*CLUSTER, "--plot_region", "chr:1-9"], "--plot_region chr:1-9 is shown in a figure. Name it by --plot."),
         ([*CLUSTER, "--plot", "f.png", "--plot_region", "chr:1-9999"], "chr:1-9999 ends behind chr"),
-        ([*CLUSTER, "--plot", "f.pdf"], "f.pdf: the extension of the figure must be one of .png, .svg."),
+        ([*CLUSTER, "--plot", "f.pdf"], "f.pdf: the extension of a figure must be one of .png, .svg."),
         ([*CLUSTER, "--table", "t.xls"], "--table t.xls: the extension says the format"),
         ([*CLUSTER, "--window", "99"], "window_bp is 99; the model reads 1 to 62 bases."),
         ([*CLUSTER, "--batch", "0"], "--batch is 0; it must be at least 1 token."),

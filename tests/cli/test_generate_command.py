@@ -186,7 +186,7 @@ OUT = ["-o", "out.fa"]
         (["A?", *OUT, "--plot", "p.png"], "--plot and --target are about a guide"),
         (["A?", *OUT, "--target", "x"], "--plot and --target are about a guide"),
         (["A?", "--table", "out.txt"], "--table out.txt: the extension says the format"),
-        (["A?", *OUT, "--guide", "x", "--plot", "p.html"], "p.html: the extension of the figure must be one of"),
+        (["A?", *OUT, "--guide", "x", "--plot", "p.html"], "p.html: the extension of a figure must be one of"),
         (["A?", "-o", "no/out.fa"], "The folder no does not exist"),
         (["A?", *OUT, "--batch", "0"], "--batch is 0"),
         (["A?", *OUT, "-n", "0"], "n_samples is 0"),

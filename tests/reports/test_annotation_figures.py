@@ -98,5 +98,5 @@ def test_files_are_the_same_in_each_run(tmp_path):
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     with pytest.raises(ValueError, match="c:1-2000 ends behind c, which has 1000 bases"):
         plot_clusters(annotation(), tmp_path / "c.svg", region=Interval("c", 0, 2000))
-    with pytest.raises(ValueError, match=r"c\.pdf: the extension of the figure must be one of"):
+    with pytest.raises(ValueError, match=r"c\.pdf: the extension of a figure must be one of"):
         plot_clusters(annotation(), tmp_path / "c.pdf", region=REGION)

@@ -35,5 +35,5 @@ def test_nothing_to_show_is_refused(tmp_path):
     """Without a guide there are no values; other extensions are unknown."""
     with pytest.raises(ValueError, match="No sequence has values of a guide"):
         plot_guide_values([GeneratedSequence("a", "t", "ACGT", 4)], tmp_path / "a.png")
-    with pytest.raises(ValueError, match=r"a.pdf: the extension of the figure must be one of .png, .svg"):
+    with pytest.raises(ValueError, match=r"a.pdf: the extension of a figure must be one of .png, .svg"):
         plot_guide_values([result((0.0,))], tmp_path / "a.pdf")
