@@ -9,7 +9,7 @@ pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")
 pytestmark = pytest.mark.slow
 
-TEMPLATE = re.compile(r">t\d+_1 .*\n([ACGT]{60})\n")
+TEMPLATE = re.compile(r">t\d+_1 .*\n([ACGT]{30})\n")
 
 
 def test_guided_designs_are_donors_to_a_judge_that_has_not_guided(run_example, tmp_path):
