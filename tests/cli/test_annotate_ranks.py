@@ -1,9 +1,6 @@
-"""`dnafm annotate` on two ranks under torchrun."""
+"""`dnafm annotate` on two ranks."""
 
-import os
 import random
-import subprocess
-import sys
 
 import pytest
 
@@ -11,10 +8,9 @@ pytest.importorskip("pysam")
 pytest.importorskip("sklearn")
 
 import torch
+from forked_processes import run_on_two_ranks
 
 from dnafm import DNAFMForMaskedLM, DNAFMForTokenClassification, DNAFMTokenizer
-
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--module"]
 
 
 @pytest.mark.slow
@@ -34,15 +30,8 @@ def test_ranks_share_the_chunks_and_write_the_files_of_one(tmp_path, monkeypatch
     cluster = ["cluster", "genome.fa", "--backbone", "backbone", "--window", "60", "--clusters", "3"]
     for words in (label, cluster):
         files = {ranks: ["-o", f"{ranks}.bed", "--table", f"{ranks}.tsv"] for ranks in ("shared", "alone")}
-        result = subprocess.run(
-            [*TORCHRUN, "dnafm", "annotate", *words, *files["shared"], "--overwrite"],
-            env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert result.returncode == 0, result.stderr
-        assert result.stdout.count("are in shared.bed.") == 1
+        printed = run_on_two_ranks("annotate", *words, *files["shared"], "--overwrite")
+        assert printed.count("are in shared.bed.") == 1
         assert dnafm("annotate", *words, *files["alone"], "--overwrite")[0] == 0
         for extension in ("bed", "tsv"):
             shared, alone = (tmp_path / f"{ranks}.{extension}" for ranks in ("shared", "alone"))

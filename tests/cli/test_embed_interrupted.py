@@ -1,6 +1,5 @@
 """`dnafm embed` that is interrupted, killed, shared by ranks, or out of disk makes the same file in the end."""
 
-import os
 import random
 import shutil
 import signal
@@ -14,22 +13,13 @@ import pytest
 pytest.importorskip("pyarrow")
 pytest.importorskip("pysam")
 
+from forked_processes import ForkedProcess, run_forked, run_on_two_ranks
+
 from dnafm.analysis import embedding_runs
 from dnafm.analysis.embedder import Embedder
 
 # Rows of chunks that a test makes small.
 N_RECORDS, CHUNK = 30, 8
-COMMAND = [sys.executable, "-m", "dnafm", "embed"]
-TORCHRUN = [
-    sys.executable,
-    "-m",
-    "torch.distributed.run",
-    "--standalone",
-    "--nproc_per_node",
-    "2",
-    "--module",
-    "dnafm",
-]
 DISK_FULL = """
 import resource, sys
 from dnafm.analysis import embedding_runs
@@ -55,14 +45,6 @@ def write_records(path, n_records, longest_bp=40):
         f">r{i}\n{''.join(generator.choices('ACGT', k=generator.randint(1, longest_bp)))}\n" for i in range(n_records)
     ]
     Path(path).write_text("".join(lines))
-
-
-def run_in_process(command):
-    """Run it on one thread, and return what it printed."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
 
 
 @pytest.fixture
@@ -160,35 +142,31 @@ def test_chunks_end_with_many_bases_or_vectors_of_them(many, dnafm, monkeypatch)
 
 @pytest.mark.slow
 def test_killed_run_and_ranks_make_the_same_file(tmp_path, monkeypatch):
-    """After kill -9 in the middle, and from two processes under torchrun: byte for byte that of one run."""
+    """After kill -9 in the middle, and on two ranks: byte for byte that of one run."""
     monkeypatch.chdir(tmp_path)
     # Four chunks.
     write_records("many.fa", 3500, longest_bp=6)
     words = ["many.fa", "-o"]
-    printed = run_in_process([*COMMAND, *words, "whole.parquet"])
+    printed = run_forked("embed", *words, "whole.parquet")
     assert printed.startswith("3,500 sequences, ")
-    process = subprocess.Popen(
-        [*COMMAND, *words, "out.parquet"],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = ForkedProcess("embed", *words, "out.parquet")
     parts = Path("out.parquet.parts")
-    while len(list(parts.glob("*.arrow"))) < 2 and process.poll() is None:
+    while len(list(parts.glob("*.arrow"))) < 2 and process.returncode is None:
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    process.kill()
+    _, errors = process.communicate()
+    assert process.returncode == -signal.SIGKILL, errors
     finished = {path.name: path.read_bytes() for path in parts.glob("*.arrow")}
     assert 2 <= len(finished) <= 4
     shutil.copytree(parts, "two.parquet.parts")
     # Each rank has one to do.
     for name in ("00000002.arrow", "00000003.arrow"):
         Path("two.parquet.parts", name).unlink(missing_ok=True)
-    assert f"Went on from {len(finished)} finished chunks" in run_in_process([*COMMAND, *words, "out.parquet"])
+    assert f"Went on from {len(finished)} finished chunks" in run_forked("embed", *words, "out.parquet")
     whole = Path("whole.parquet").read_bytes()
     assert Path("out.parquet").read_bytes() == whole
     # What one rank began, two end.
-    printed = run_in_process([*TORCHRUN, "embed", *words, "two.parquet"])
+    printed = run_on_two_ranks("embed", *words, "two.parquet")
     assert printed.count("3,500 sequences") == 1
     assert Path("two.parquet").read_bytes() == whole
     assert not list(tmp_path.glob("*.parts")) + list(tmp_path.glob("*.tmp*"))

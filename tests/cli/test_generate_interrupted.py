@@ -1,9 +1,6 @@
 """`dnafm generate` that is interrupted, killed, or shared by ranks makes the same files in the end."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,10 +9,11 @@ import pytest
 pytest.importorskip("pyarrow")
 pytest.importorskip("matplotlib")
 
+from forked_processes import ForkedProcess, run_on_two_ranks
+
 from dnafm import DNAFMForMaskedLM, DNAFMForSequenceClassification, DNAFMTokenizer
 from dnafm.analysis.generation_samples import Designer
 
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--module"]
 WORDS = ["generate", "templates.fa", "-n", "20", "--backbone", "backbone", "--batch", "80"]
 GUIDED = ["--guide", "guide", "--refinement_rounds", "2", "--rounds", "3"]
 # Of few places, so that many samples are equal to one of another chunk.
@@ -89,37 +87,24 @@ def test_chunks_of_other_options_are_never_used(place, dnafm, made):
     assert Path("out.tsv").read_bytes() == Path("new.tsv").read_bytes()
 
 
-def run_in_process(command):
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
-
-
 @pytest.mark.slow
 def test_killed_run_and_ranks_make_the_same_files(place, dnafm):
-    """After SIGKILL in the middle, and from two processes under torchrun; both with samples that have to differ."""
+    """After SIGKILL in the middle, and on two ranks; both with samples that have to differ."""
     words = [*WORDS, *UNIQUE]
     assert dnafm(*words, *outputs("whole")[:4])[0] == 0
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dnafm", *words, *outputs("out")[:4]],
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = ForkedProcess(*words, *outputs("out")[:4])
     end = time.monotonic() + 120
-    while not list(place.glob("out.fa.parts/*.arrow")) and process.poll() is None and time.monotonic() < end:
+    while not list(place.glob("out.fa.parts/*.arrow")) and process.returncode is None and time.monotonic() < end:
         time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     _, errors = process.communicate()
     assert process.returncode == -signal.SIGKILL, errors
     n_finished = len(list(place.glob("out.fa.parts/*.arrow")))
     assert 0 < n_finished < 8
     # What one rank began, two end.
-    printed = run_in_process([*TORCHRUN, "dnafm", *words, *outputs("out")[:4]])
+    printed = run_on_two_ranks(*words, *outputs("out")[:4])
     assert printed.count(f"Went on from {n_finished} finished chunks") == printed.count("sequences written") == 1
-    printed = run_in_process([*TORCHRUN, "dnafm", *words, *outputs("shared")[:4]])
+    printed = run_on_two_ranks(*words, *outputs("shared")[:4])
     assert printed.count("sequences written to shared.fa and shared.tsv") == 1
     for extension in ("fa", "tsv"):
         whole = Path(f"whole.{extension}").read_bytes()

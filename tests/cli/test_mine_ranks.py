@@ -1,10 +1,7 @@
-"""`dnafm mine` in processes of its own: killed, and on two ranks under torchrun."""
+"""`dnafm mine` in processes of its own: killed, and on two ranks."""
 
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,12 +12,12 @@ pytest.importorskip("pyarrow")
 pytest.importorskip("lancedb")
 
 import lancedb
+from forked_processes import ForkedProcess, run_on_two_ranks
 
 from dnafm import DNAFMForSequenceClassification, DNAFMTokenizer
 
 pytestmark = pytest.mark.slow
 SECONDS = 120
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--module"]
 
 
 def random_dna(n_bases: int, seed: int) -> str:
@@ -44,25 +41,15 @@ def rows(folder="store"):
     return lancedb.connect(folder).open_table("windows").to_arrow()
 
 
-def launch(*words, launcher=(sys.executable, "-m")):
-    return subprocess.Popen(
-        [*launcher, "dnafm", *map(str, words)],
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 def test_a_killed_run_goes_on_to_the_same_rows(place, dnafm):
     """SIGKILL amid the chunks of the first of two genomes: no window is missing, and none is there twice."""
     Path("large.fa").write_text(f">c\n{random_dna(60_000, 2)}\n")
     words = ["mine", "index", "large.fa", "second.fa", "--backbone", "model", "--window", 60, "--step", 10]
-    process = launch(*words, "-o", "store")
+    process = ForkedProcess(*words, "-o", "store")
     end = time.monotonic() + SECONDS
-    while not list(Path().glob("store/*.parts/*.arrow")) and process.poll() is None and time.monotonic() < end:
+    while not list(Path().glob("store/*.parts/*.arrow")) and process.returncode is None and time.monotonic() < end:
         time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     _, errors = process.communicate()
     assert process.returncode == -signal.SIGKILL, errors
     n_finished = len(list(Path().glob("store/*.parts/*.arrow")))
@@ -82,24 +69,16 @@ def test_ranks_share_the_work(place, dnafm):
     """Rows and hits are those of one rank, in the same order, and are told once."""
     Path("large.fa").write_text(f">c\n{random_dna(25_000, 2)}\n")
     index = ["mine", "index", "large.fa", "second.fa", "--backbone", "model", "--window", 60, "--step", 10]
-    assert share(*index, "-o", "shared").count("windows added to shared, which has 2,550") == 1
+    assert run_on_two_ranks(*index, "-o", "shared").count("windows added to shared, which has 2,550") == 1
     assert dnafm(*index, "-o", "alone")[0] == 0
     assert rows("shared").equals(rows("alone"))
     Path("genes.fa").write_text("".join(f">q{i}\n{random_dna(60 + i, i)}\n" for i in range(150)))
     query = ["mine", "query", "alone", "--fasta", "genes.fa", "-k", 3, "--merge", 0]
     classify = ["mine", "classify", "alone", "--model", "tuned", "--target", "yes", "-k", 20]
     for words, told in ((query, "150 queries: 450 hits"), (classify, "2,550 windows: 20 hits")):
-        assert share(*words, "-o", "shared.tsv").count(told) == 1
+        assert run_on_two_ranks(*words, "-o", "shared.tsv").count(told) == 1
         assert dnafm(*words, "-o", "alone.tsv")[0] == 0
         assert Path("shared.tsv").read_bytes() == Path("alone.tsv").read_bytes()
         assert sorted(path.name for path in place.glob("*.tsv*")) == ["alone.tsv", "shared.tsv"]
         for name in ("shared.tsv", "alone.tsv"):
             Path(name).unlink()
-
-
-def share(*words) -> str:
-    """Run a command on two ranks, and return what it printed."""
-    process = launch(*words, launcher=TORCHRUN)
-    printed, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    return printed

@@ -1,10 +1,7 @@
 """`dnafm score` killed with SIGKILL, which no program can catch, and started again."""
 
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +11,7 @@ pytest.importorskip("pysam")
 pytest.importorskip("pyarrow")
 
 import torch
+from forked_processes import ForkedProcess
 
 from dnafm import DNAFMConfig, DNAFMForMaskedLM, DNAFMTokenizer
 
@@ -56,17 +54,11 @@ def finished_chunks() -> list[Path]:
 
 def kill_in_the_middle() -> None:
     """Start the command, and kill it as soon as it has finished a chunk."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dnafm", "score", *WORDS],
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = ForkedProcess("score", *WORDS)
     end = time.monotonic() + SECONDS
-    while not finished_chunks() and process.poll() is None and time.monotonic() < end:
+    while not finished_chunks() and process.returncode is None and time.monotonic() < end:
         time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     _, errors = process.communicate()
     assert process.returncode == -signal.SIGKILL, errors
 

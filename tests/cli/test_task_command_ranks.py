@@ -1,28 +1,15 @@
 """Two CPU ranks of the commands do what one does."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from forked_processes import run_on_two_ranks
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
 pytest.importorskip("jsonargparse")
-
-# torchrun names a port that nobody waits on in the meantime.
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-
-
-def on_two_ranks(*words, program=("--module", "dnafm")) -> str:
-    """Run the command on two ranks, and return what it printed."""
-    command = [*TORCHRUN, *program, *map(str, words)]
-    result = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +22,7 @@ def options(tiny_options):
 @pytest.fixture(scope="module")
 def two(shared_workplace, options):
     """A model fitted on two ranks, eight rows on each, and what was printed."""
-    output = on_two_ranks(
+    output = run_on_two_ranks(
         "fit", *options, "--trainer.per_device_train_batch_size", 8, "--trainer.output_dir", "runs/two"
     )
     return shared_workplace / "runs" / "two", output
@@ -68,7 +55,7 @@ def test_predictions_are_those_of_one_rank(two, shared_workplace, dnafm, extensi
     (shared_workplace / "many.csv").write_text(f"sequence\n{many}")
     words = ["predict", "--config", folder / "config.yaml", "--data.path", "many.csv", "--output"]
     assert dnafm(*words, f"one.{extension}")[:2] == (0, f"9,000 rows written to one.{extension}.\n")
-    assert "9,000 rows written" in on_two_ranks(*words, f"two.{extension}")
+    assert "9,000 rows written" in run_on_two_ranks(*words, f"two.{extension}")
     assert (shared_workplace / f"two.{extension}").read_bytes() == (shared_workplace / f"one.{extension}").read_bytes()
     assert not list(shared_workplace.glob("two.*.part*"))
 
@@ -78,7 +65,7 @@ def test_metrics_are_those_of_one_rank(two, dnafm, read_metrics):
     """Of the test split, to rounding of the loss, with the same intervals."""
     folder, _ = two
     words = ["test", "--config", folder / "config.yaml", "--resamples", 50, "--plots", "false"]
-    on_two_ranks(*words)
+    run_on_two_ranks(*words)
     found = read_metrics(folder / "test" / "metrics.json")
     assert dnafm(*words)[0] == 0
     expected = read_metrics(folder / "test" / "metrics.json")
@@ -119,7 +106,7 @@ def test_weights_in_shards_are_saved_whole(workplace, dnafm, options, task, word
     assert dnafm("fit", *own, batch, 16, "--trainer.output_dir", "one")[0] == 0
     Path("sharded.yaml").write_text(yaml.safe_dump({"trainer": FSDP2}))
     sharded = ["--config", "sharded.yaml", batch, 8, "--trainer.output_dir", "two"]
-    output = on_two_ranks("fit", *own, *sharded, program=[SHARDED_ON_CPUS])
+    output = run_on_two_ranks("fit", *own, *sharded, program=[SHARDED_ON_CPUS])
     last = max(int(path.name.partition("-")[2]) for path in Path("two").glob("checkpoint-*"))
     assert f"kept the weights of step {last}." in output
     assert (Path("two") / f"checkpoint-{last}" / "pytorch_model_fsdp_0").is_dir()

@@ -1,13 +1,11 @@
 """A fit that was killed goes on, and ends as if it had not been."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 import torch
+from forked_processes import ForkedProcess
 
 pytest.importorskip("jsonargparse")
 
@@ -52,12 +50,12 @@ def test_killed_fit_goes_on(workplace, dnafm, options, outcome):
     """After kill -9 in the middle, the same command with the order to resume gives the same metrics and weights."""
     run = workplace / "runs" / "cut"
     assert dnafm("fit", *options, "--trainer.output_dir", "runs/whole")[0] == 0
-    command = [sys.executable, "-m", "dnafm", "fit", *options]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not complete_checkpoints(run) and process.poll() is None:
+    process = ForkedProcess("fit", *options)
+    while not complete_checkpoints(run) and process.returncode is None:
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    process.kill()
+    _, errors = process.communicate()
+    assert process.returncode == -signal.SIGKILL, errors
     assert not (run / "metrics.json").exists()
     # The settings were written when training began.
     code, _, errors = dnafm("fit", "--config", run / "config.yaml", "--trainer.resume_from_checkpoint", "true")

@@ -1,11 +1,9 @@
 """Running an example as a user does."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from forked_processes import ForkedProcess
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -15,15 +13,10 @@ def run_example():
     """Run an example by its name, offline; it ends well and warns of nothing. Returns what it prints."""
 
     def run(name: str, *options: object, timeout: int = 300) -> str:
-        result = subprocess.run(
-            [sys.executable, EXAMPLES / f"{name}.py", *map(str, options)],
-            env={**os.environ, "HF_HUB_OFFLINE": "1"},
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
-        assert result.returncode == 0, result.stderr
-        assert "Warning" not in result.stderr
-        return result.stdout
+        process = ForkedProcess(*options, program=[EXAMPLES / f"{name}.py"])
+        printed, errors = process.communicate(timeout)
+        assert process.returncode == 0, errors
+        assert "Warning" not in errors
+        return printed
 
     return run

@@ -12,6 +12,7 @@ import psutil
 import pytest
 import torch
 from accelerate.utils import merge_fsdp_weights
+from forked_processes import run_on_two_ranks
 from safetensors.torch import load_file
 
 from dnafm import DNAFMForMaskedLM
@@ -19,7 +20,8 @@ from dnafm.training.checkpointing import complete_checkpoints
 from dnafm.training.pretraining import pretrain
 
 # torchrun names a port that nobody waits on in the meantime.
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+LAUNCHER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+TORCHRUN = [*LAUNCHER, "--module", "dnafm"]
 
 
 @pytest.fixture
@@ -33,15 +35,8 @@ def curve(log_history):
     return read
 
 
-def run_on_two_ranks(*program: str) -> str:
-    """Run a program, by default the command, on two ranks, and return what it prints."""
-    result = subprocess.run([*TORCHRUN, *program], capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
-
-
-def command(config: Path) -> list[str]:
-    return ["--module", "dnafm", "pretrain", "--config", str(config)]
+def words_of(config: Path) -> list[str]:
+    return ["pretrain", "--config", str(config)]
 
 
 @pytest.fixture
@@ -57,7 +52,7 @@ def test_two_ranks_follow_the_curve_of_one(yaml_of, tiny_settings, tiny_fields, 
     """With the same global batch, losses, evaluations and weights agree to rounding."""
     shared = {"config_overrides": tiny_fields, "optimizer": optimizer}
     pretrain(tiny_settings(output_dir=str(tmp_path / "one"), batch_size=8, **shared))
-    run_on_two_ranks(*command(yaml_of(**shared)))
+    run_on_two_ranks(*words_of(yaml_of(**shared)))
     assert curve(tmp_path / "run") == pytest.approx(curve(tmp_path / "one"), abs=5e-4)
     ours, theirs = (load_file(tmp_path / name / "model.safetensors") for name in ("run", "one"))
     for name, tensor in ours.items():
@@ -69,7 +64,7 @@ def test_two_ranks_follow_the_curve_of_one(yaml_of, tiny_settings, tiny_fields, 
 def test_ranks_see_disjoint_windows(yaml_of):
     """Between them, two ranks see each window of a pass once."""
     script = Path(__file__).parent / "print_windows.py"
-    output = run_on_two_ranks(str(script), str(yaml_of(held_out=[], max_steps=20)))
+    output = run_on_two_ranks(yaml_of(held_out=[], max_steps=20), program=[script])
     seen = [json.loads(line) for line in re.findall(r"\[\[.*?\]\]", output)]
     first, second = ({tuple(key) for key in keys} for keys in seen)
     assert len(first) == len(second) == 20 * 4
@@ -80,14 +75,14 @@ def test_ranks_see_disjoint_windows(yaml_of):
 def test_killed_rank_ends_the_run_and_resuming_repeats_nothing(yaml_of, log_history, tmp_path):
     """After kill -9 of one rank, the command fails, and the same one goes on from the last whole checkpoint."""
     config, run = yaml_of(max_steps=30), tmp_path / "run"
-    run_on_two_ranks(*command(config), "--output_dir", str(tmp_path / "whole"))
-    launch = [*TORCHRUN, *command(config)]
+    run_on_two_ranks(*words_of(config), "--output_dir", str(tmp_path / "whole"))
+    launch = [*TORCHRUN, *words_of(config)]
     launcher = subprocess.Popen(launch, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not complete_checkpoints(run) and launcher.poll() is None:
         time.sleep(0.01)
     psutil.Process(launcher.pid).children()[-1].kill()
     assert launcher.wait() != 0
-    run_on_two_ranks(*command(config), "--resume_from_checkpoint", "auto")
+    run_on_two_ranks(*words_of(config), "--resume_from_checkpoint", "auto")
     assert log_history(run, 30) == log_history(tmp_path / "whole", 30)
 
 
@@ -107,8 +102,8 @@ FSDP2 = {
 def test_sharded_run_is_that_of_one_rank(one_rank, yaml_of, tiny_fields, curve, log_history, tmp_path):
     """FSDP2 follows the same curve, its sharded checkpoints resume, and what it saves loads on one rank."""
     config, run = yaml_of(config_overrides=tiny_fields, trainer=FSDP2), tmp_path / "run"
-    program = [str(Path(__file__).parent / "sharded_on_cpus.py"), "pretrain", "--config", str(config)]
-    run_on_two_ranks(*program)
+    words, program = words_of(config), [Path(__file__).parent / "sharded_on_cpus.py"]
+    run_on_two_ranks(*words, program=program)
     assert (run / "checkpoint-4" / "pytorch_model_fsdp_0").is_dir()
     assert curve(run) == pytest.approx(curve(one_rank), abs=5e-4)
     compare(run, one_rank)
@@ -119,7 +114,7 @@ def test_sharded_run_is_that_of_one_rank(one_rank, yaml_of, tiny_fields, curve, 
 
     uninterrupted = log_history(run, 6)
     shutil.rmtree(run / "checkpoint-6")
-    run_on_two_ranks(*program, "--resume_from_checkpoint", "auto")
+    run_on_two_ranks(*words, "--resume_from_checkpoint", "auto", program=program)
     assert log_history(run, 6) == uninterrupted
 
 
@@ -133,6 +128,6 @@ def compare(folder: Path, other: Path) -> None:
 @pytest.mark.slow
 def test_sharding_that_would_not_happen_is_an_error(yaml_of):
     """On CPUs accelerate would train on without it."""
-    result = subprocess.run([*TORCHRUN, *command(yaml_of(trainer=FSDP2))], capture_output=True, text=True)
+    result = subprocess.run([*TORCHRUN, *words_of(yaml_of(trainer=FSDP2))], capture_output=True, text=True)
     assert result.returncode != 0
     assert "dnafm: error: FSDP was asked for, and accelerate does not shard on 2 x cpu" in result.stderr

@@ -1,6 +1,5 @@
 """A run that was cut short goes on as if it had not been."""
 
-import os
 import resource
 import signal
 import subprocess
@@ -9,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from forked_processes import ForkedProcess, run_forked
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
@@ -73,15 +73,16 @@ def test_run_in_a_used_folder_has_to_be_asked_for(tiny_settings):
 def test_killed_command_goes_on(yaml_of, log_history, tmp_path):
     """After kill -9 the same command with `--resume_from_checkpoint auto` ends with the same weights."""
     config = yaml_of(max_steps=40)
-    command = [sys.executable, "-m", "dnafm", "pretrain", "--config", str(config)]
-    subprocess.run([*command, "--output_dir", str(tmp_path / "whole")], check=True, capture_output=True)
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    words = ["pretrain", "--config", config]
+    run_forked(*words, "--output_dir", tmp_path / "whole")
+    process = ForkedProcess(*words)
     run = tmp_path / "run"
-    while not complete_checkpoints(run) and process.poll() is None:
+    while not complete_checkpoints(run) and process.returncode is None:
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    subprocess.run([*command, "--resume_from_checkpoint", "auto"], check=True, capture_output=True)
+    process.kill()
+    _, errors = process.communicate()
+    assert process.returncode == -signal.SIGKILL, errors
+    run_forked(*words, "--resume_from_checkpoint", "auto")
     assert weights(run) == weights(tmp_path / "whole")
     assert log_history(run, 40) == log_history(tmp_path / "whole", 40)
 

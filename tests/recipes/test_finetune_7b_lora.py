@@ -3,14 +3,13 @@
 import csv
 import importlib.util
 import json
-import os
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from forked_processes import ForkedProcess
 from safetensors import safe_open
 
 pytest.importorskip("peft")
@@ -101,16 +100,11 @@ def fitted(tmp_path_factory):
 
 def dnafm(*words: str) -> str:
     """Run a command, and return what it prints."""
-    result = subprocess.run(
-        [sys.executable, "-m", "dnafm.cli.main", *words],
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert result.returncode == 0, result.stderr
-    assert "Warning" not in result.stderr
-    return result.stdout + result.stderr
+    process = ForkedProcess(*words)
+    printed, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert "Warning" not in errors
+    return printed + errors
 
 
 @pytest.mark.slow
