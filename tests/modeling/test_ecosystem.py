@@ -3,6 +3,7 @@ import copy
 import pytest
 import torch
 from accelerate import disk_offload, infer_auto_device_map, init_empty_weights, load_checkpoint_and_dispatch
+from transformers.integrations.peft import MIN_PEFT_VERSION
 
 from dnafm import DNAFMForMaskedLM, DNAFMForSequenceClassification
 
@@ -115,7 +116,7 @@ def test_lora_is_saved_loaded_and_merged(lora, head_class, batch, tmp_path):
 @peft_of_any_age
 def test_adapter_of_transformers_itself(tiny_model, batch, tmp_path):
     """`add_adapter`, without a wrapper: only the adapter is saved, and it loads back onto the encoder's weights."""
-    peft = pytest.importorskip("peft")
+    peft = pytest.importorskip("peft", minversion=MIN_PEFT_VERSION)
     model = tiny_model(DNAFMForMaskedLM)
     model.save_pretrained(tmp_path / "base")
     model.add_adapter(peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False))
