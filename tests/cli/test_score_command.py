@@ -2,15 +2,12 @@
 
 import gzip
 import json
-import os
 import re
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from forked_processes import run_on_two_ranks
+from forked_processes import ForkedProcess, run_on_two_ranks
 
 pytest.importorskip("pysam")
 pytest.importorskip("pyarrow")
@@ -41,17 +38,10 @@ CONTIG = "ACGTTGCAAGGCTTATACCGGATCAATGCCGTTAAGCACTGATCGTTACGGATCCATTGCA"
 def scored(tmp_path_factory):
     """The 109 records with scores, and what was printed."""
     output = tmp_path_factory.mktemp("scored") / "scored.vcf.gz"
-    command = [sys.executable, "-m", "dnafm", "score", "--vcf", VCF, "--fasta", FASTA, "-o", output, "--index", "tbi"]
-    result = subprocess.run(
-        [*map(str, [*command, *FAST])],
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert result.returncode == 0, result.stderr
-    assert result.stderr == ""
-    return output, result.stdout
+    process = ForkedProcess("score", "--vcf", VCF, "--fasta", FASTA, "-o", output, "--index", "tbi", *FAST)
+    printed, errors = process.communicate()
+    assert (process.returncode, errors) == (0, "")
+    return output, printed
 
 
 @pytest.fixture

@@ -1,12 +1,11 @@
 """`dnafm pretrain` as a user runs it."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
 import yaml
+from forked_processes import run_forked
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from dnafm.cli.main import main
@@ -101,7 +100,7 @@ def test_norms_and_biases_do_not_decay(tiny_settings):
 def test_learns_more_in_a_minute_than_a_table_of_its_data(yaml_of, held_out, tmp_path):
     """On real genomes, held-out nats fall below composition and two-sided table of the same training bases."""
     config = yaml_of(**LEARNING)
-    subprocess.run([sys.executable, "-m", "dnafm", "pretrain", "--config", str(config)], check=True)
+    run_forked("pretrain", "--config", config)
     metrics = json.loads((tmp_path / "run" / "pretraining.json").read_text())["metrics"]
     for path, region in held_out.items():
         species = path.name.split(".")[0]

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import yaml
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from accelerate.utils import FullyShardedDataParallelPlugin
 from accelerate.utils.launch import prepare_multi_gpu_env
+from forked_processes import ForkedProcess
 
 from dnafm import DNAFMConfig
 from dnafm.cli.pretrain import build_parser
@@ -21,22 +21,24 @@ from dnafm.training.pretraining_settings import PretrainingSettings
 RECIPE = Path(__file__).parents[2] / "recipes" / "pretrain_7b"
 
 
-def arithmetic(*options: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(RECIPE / "arithmetic.py"), *options]
-    return subprocess.run(command, capture_output=True, text=True)
+def arithmetic(*options: str) -> tuple[int, str]:
+    """Run the script, and return its exit code and its errors."""
+    process = ForkedProcess(*options, program=[RECIPE / "arithmetic.py"])
+    _, errors = process.communicate()
+    return process.returncode, errors
 
 
 def test_page_has_the_numbers_of_the_script():
     """And with another machine the script says that they differ."""
-    assert arithmetic("--check").returncode == 0
-    differs = arithmetic("--check", "--gpus", "128")
-    assert differs.returncode == 1
-    assert "has other numbers" in differs.stderr
+    assert arithmetic("--check")[0] == 0
+    code, errors = arithmetic("--check", "--gpus", "128")
+    assert code == 1
+    assert "has other numbers" in errors
 
 
 def test_batch_that_cannot_be_divided_is_refused():
     """1,024 windows are no multiple of 3 x 4."""
-    assert "no multiple of 12" in arithmetic("--gpus", "3").stderr
+    assert "no multiple of 12" in arithmetic("--gpus", "3")[1]
 
 
 def test_four_windows_fit_with_checkpointing_only():
