@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from transformers import EsmcConfig, EsmcModel
+from esmc_peer import esmc_config
+from transformers import EsmcModel
 
 import dnafm
 from dnafm import DNAFMConfig, DNAFMModel, DNAFMTokenizer
@@ -62,13 +63,9 @@ def build_models(arguments: Namespace) -> dict[str, torch.nn.Module]:
         "num_attention_heads": arguments.heads,
         "max_position_embeddings": LONGEST_BP + 2,
     }
-    special = {"pad_token_id": 0, "mask_token_id": 1, "bos_token_id": 11, "eos_token_id": 12}
+    config = DNAFMConfig(**shape)
     torch.manual_seed(arguments.seed)
-    # DNA FM has biases and no query-key norms: what cannot be equal costs ESMC a few per mille.
-    models = {
-        "EsmcModel": EsmcModel(EsmcConfig(**shape, **special, attention_bias=True, mlp_bias=True)),
-        "DNAFMModel": DNAFMModel(DNAFMConfig(**shape)),
-    }
+    models = {"EsmcModel": EsmcModel(esmc_config(config)), "DNAFMModel": DNAFMModel(config)}
     dtype = getattr(torch, arguments.dtype)
     return {name: model.to(arguments.device, dtype).eval() for name, model in models.items()}
 

@@ -20,7 +20,8 @@ import time
 
 import torch
 import transformers
-from transformers import EsmcConfig, EsmcModel
+from esmc_peer import esmc_config
+from transformers import EsmcModel
 
 from dnafm import DNAFMConfig, DNAFMModel
 
@@ -62,13 +63,9 @@ def build_model(name, arguments):
         "num_attention_heads": arguments.heads,
         "max_position_embeddings": 4002,
     }
+    config = DNAFMConfig(**shape)
     torch.manual_seed(0)
-    if name == "dnafm":
-        model = DNAFMModel(DNAFMConfig(**shape))
-    else:
-        special = {"pad_token_id": 0, "mask_token_id": 1, "bos_token_id": 11, "eos_token_id": 12}
-        # DNA FM has biases and no query-key norms: what cannot be equal costs ESMC a few per mille.
-        model = EsmcModel(EsmcConfig(**shape, **special, attention_bias=True, mlp_bias=True))
+    model = DNAFMModel(config) if name == "dnafm" else EsmcModel(esmc_config(config))
     return model.to(arguments.device, getattr(torch, arguments.dtype))
 
 

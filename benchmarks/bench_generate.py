@@ -18,7 +18,8 @@ from time import perf_counter, process_time
 import numpy as np
 import torch
 import transformers
-from transformers import AutoModelForMaskedLM, AutoTokenizer, EsmcConfig, EsmcForMaskedLM
+from esmc_peer import esmc_config
+from transformers import AutoModelForMaskedLM, AutoTokenizer, EsmcForMaskedLM
 
 from dnafm.analysis.base_predictions import BASE_IDS, BasePredictor
 from dnafm.analysis.generation import generate
@@ -42,14 +43,6 @@ def parse_arguments() -> Namespace:
     parser.add_argument("--threads", type=int, default=1, help="of torch on the CPU (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of lengths and bases (default: %(default)s)")
     return parser.parse_args()
-
-
-def esmc_of_shape(config, dtype: torch.dtype) -> EsmcForMaskedLM:
-    names = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-    shape = {name: getattr(config, name) for name in (*names, "max_position_embeddings")}
-    special = {"pad_token_id": 0, "mask_token_id": 1, "bos_token_id": 11, "eos_token_id": 12}
-    # DNA FM has biases and no query-key norms: what cannot be equal costs ESMC a few per mille.
-    return EsmcForMaskedLM(EsmcConfig(**shape, **special, attention_bias=True, mlp_bias=True)).to(dtype)
 
 
 @torch.inference_mode()
@@ -111,7 +104,7 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(location)
     dtype = getattr(torch, arguments.dtype)
     model = AutoModelForMaskedLM.from_pretrained(location, dtype=dtype).to(arguments.device).eval()
-    esmc = esmc_of_shape(model.config, dtype).to(arguments.device).eval()
+    esmc = EsmcForMaskedLM(esmc_config(model.config)).to(arguments.device, dtype).eval()
     is_cuda = arguments.device == "cuda"
     device = torch.cuda.get_device_name() if is_cuda else f"CPU, {arguments.threads} threads"
     print(

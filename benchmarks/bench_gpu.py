@@ -26,8 +26,9 @@ from pathlib import Path
 
 import torch
 import transformers
+from esmc_peer import esmc_config
 from peft import LoraConfig, get_peft_model
-from transformers import EsmcConfig, EsmcForMaskedLM
+from transformers import EsmcForMaskedLM
 
 from dnafm import DNAFMConfig, DNAFMForMaskedLM
 from dnafm.environment import describe_device
@@ -79,11 +80,7 @@ def build_model(name, mode, arguments):
         if name == "dnafm":
             model = DNAFMForMaskedLM._from_config(config, dtype=dtype)
         else:
-            names = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-            shape = {each: getattr(config, each) for each in names}
-            special = {"pad_token_id": 0, "mask_token_id": 1, "bos_token_id": 11, "eos_token_id": 12}
-            esmc = EsmcConfig(**shape, **special, max_position_embeddings=4002, attention_bias=True, mlp_bias=True)
-            model = EsmcForMaskedLM._from_config(esmc, dtype=dtype, attn_implementation="sdpa")
+            model = EsmcForMaskedLM._from_config(esmc_config(config), dtype=dtype, attn_implementation="sdpa")
     if mode == "inference":
         return model.eval()
     if arguments.gradient_checkpointing:
