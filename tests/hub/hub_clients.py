@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForMaskedLM, AutoTokenizer
+from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainingArguments
 
 from dnafm import DNAFMForMaskedLM, DNAFMTokenizer
 from dnafm.cli import main as cli
@@ -31,6 +31,20 @@ def push_objects(folder: Path, repo: str, *options: dict) -> None:
     of_model, of_tokenizer = options or ({}, {})
     DNAFMForMaskedLM.from_pretrained(folder).push_to_hub(repo, **of_model)
     DNAFMTokenizer.from_pretrained(folder).push_to_hub(repo, **of_tokenizer)
+
+
+def pushing_arguments(output_dir: Path, repo: str, **options) -> TrainingArguments:
+    """Return the arguments of a quiet trainer on the CPU that saves nothing but what it pushes."""
+    return TrainingArguments(
+        output_dir=str(output_dir),
+        hub_model_id=repo,
+        use_cpu=True,
+        report_to="none",
+        save_strategy="no",
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+        **options,
+    )
 
 
 def pull_logits(

@@ -1,6 +1,7 @@
 """What other clients write on a model's card when they push it: the tags by which it is found."""
 
 import pytest
+from hub_clients import pushing_arguments
 from huggingface_hub import ModelCard
 
 from dnafm import DNAFMForMaskedLM
@@ -74,19 +75,10 @@ def test_the_card_of_a_trainer_has_the_tags(elsewhere, metadata_of, checkpoint, 
 
 
 def _push_by_trainer(folder, output_dir, repo):
-    from transformers import Trainer, TrainingArguments
+    from transformers import Trainer
 
     rows = [{"input_ids": [2, 5, 6, 12], "labels": [2, 5, 6, 12]}] * 2
-    arguments = TrainingArguments(
-        output_dir=str(output_dir),
-        max_steps=1,
-        hub_model_id=repo,
-        use_cpu=True,
-        report_to="none",
-        save_strategy="no",
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
-    )
+    arguments = pushing_arguments(output_dir, repo, max_steps=1)
     trainer = Trainer(model=DNAFMForMaskedLM.from_pretrained(folder), args=arguments, train_dataset=rows)
     trainer.train()
     trainer.push_to_hub()

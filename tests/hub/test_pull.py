@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 import torch
-from hub_clients import SEQUENCES, masked_lm_logits, pull_logits, push_objects, run_dnafm
+from hub_clients import SEQUENCES, masked_lm_logits, pull_logits, push_objects, pushing_arguments, run_dnafm
 from hub_storage import Fault
 from huggingface_hub import constants
 
@@ -131,7 +131,7 @@ def test_the_trainer_pushes_what_it_trained(elsewhere, hub, checkpoint, tmp_path
 
 
 def _train_and_push(folder, output_dir, repo):
-    from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
+    from transformers import DataCollatorWithPadding, Trainer
     from transformers.utils import logging
 
     tokenizer = DNAFMTokenizer.from_pretrained(folder)
@@ -139,18 +139,7 @@ def _train_and_push(folder, output_dir, repo):
     logging.set_verbosity_error()
     model = DNAFMForSequenceClassification.from_pretrained(folder, num_labels=2)
     rows = [{**tokenizer(sequence), "labels": label} for sequence, label in (("ACGT", 0), ("GATTACA", 1)) * 4]
-    arguments = TrainingArguments(
-        output_dir=str(output_dir),
-        max_steps=2,
-        per_device_train_batch_size=4,
-        push_to_hub=True,
-        hub_model_id=repo,
-        use_cpu=True,
-        report_to="none",
-        save_strategy="no",
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
-    )
+    arguments = pushing_arguments(output_dir, repo, max_steps=2, per_device_train_batch_size=4, push_to_hub=True)
     trainer = Trainer(
         model=model,
         args=arguments,
