@@ -12,7 +12,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import connection, forkserver
 from pathlib import Path
 
@@ -79,6 +80,21 @@ def run_forked(*words: object) -> str:
     written, errors = process.communicate()
     assert process.returncode == 0, errors
     return written
+
+
+def kill_when(has_begun: Callable[[], object], *words: object) -> None:
+    """Start the command, and kill it with SIGKILL, which no program can catch, as soon as something is true.
+
+    Raises:
+        AssertionError: it ended by itself.
+    """
+    process = ForkedProcess(*words)
+    end = time.monotonic() + _SECONDS
+    while not has_begun() and process.returncode is None and time.monotonic() < end:
+        time.sleep(0.002)
+    process.kill()
+    _, errors = process.communicate()
+    assert process.returncode == -signal.SIGKILL, errors
 
 
 def run_on_two_ranks(*words: object, program: Sequence[object] = DNAFM) -> str:

@@ -2,10 +2,8 @@
 
 import random
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,7 @@ import pytest
 pytest.importorskip("pyarrow")
 pytest.importorskip("pysam")
 
-from forked_processes import ForkedProcess, run_forked, run_on_two_ranks
+from forked_processes import kill_when, run_forked, run_on_two_ranks
 
 from dnafm.analysis import embedding_runs
 from dnafm.analysis.embedder import Embedder
@@ -149,13 +147,8 @@ def test_killed_run_and_ranks_make_the_same_file(tmp_path, monkeypatch):
     words = ["many.fa", "-o"]
     printed = run_forked("embed", *words, "whole.parquet")
     assert printed.startswith("3,500 sequences, ")
-    process = ForkedProcess("embed", *words, "out.parquet")
     parts = Path("out.parquet.parts")
-    while len(list(parts.glob("*.arrow"))) < 2 and process.returncode is None:
-        time.sleep(0.01)
-    process.kill()
-    _, errors = process.communicate()
-    assert process.returncode == -signal.SIGKILL, errors
+    kill_when(lambda: len(list(parts.glob("*.arrow"))) >= 2, "embed", *words, "out.parquet")
     finished = {path.name: path.read_bytes() for path in parts.glob("*.arrow")}
     assert 2 <= len(finished) <= 4
     shutil.copytree(parts, "two.parquet.parts")

@@ -1,7 +1,5 @@
 """`dnafm generate` that is interrupted, killed, or shared by ranks makes the same files in the end."""
 
-import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +7,7 @@ import pytest
 pytest.importorskip("pyarrow")
 pytest.importorskip("matplotlib")
 
-from forked_processes import ForkedProcess, run_on_two_ranks
+from forked_processes import kill_when, run_on_two_ranks
 
 from dnafm import DNAFMForMaskedLM, DNAFMForSequenceClassification, DNAFMTokenizer
 from dnafm.analysis.generation_samples import Designer
@@ -92,13 +90,7 @@ def test_killed_run_and_ranks_make_the_same_files(place, dnafm):
     """After SIGKILL in the middle, and on two ranks; both with samples that have to differ."""
     words = [*WORDS, *UNIQUE]
     assert dnafm(*words, *outputs("whole")[:4])[0] == 0
-    process = ForkedProcess(*words, *outputs("out")[:4])
-    end = time.monotonic() + 120
-    while not list(place.glob("out.fa.parts/*.arrow")) and process.returncode is None and time.monotonic() < end:
-        time.sleep(0.002)
-    process.kill()
-    _, errors = process.communicate()
-    assert process.returncode == -signal.SIGKILL, errors
+    kill_when(lambda: list(place.glob("out.fa.parts/*.arrow")), *words, *outputs("out")[:4])
     n_finished = len(list(place.glob("out.fa.parts/*.arrow")))
     assert 0 < n_finished < 8
     # What one rank began, two end.

@@ -1,8 +1,6 @@
 """`dnafm mine` in processes of its own: killed, and on two ranks."""
 
 import random
-import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -12,12 +10,11 @@ pytest.importorskip("pyarrow")
 pytest.importorskip("lancedb")
 
 import lancedb
-from forked_processes import ForkedProcess, run_on_two_ranks
+from forked_processes import kill_when, run_on_two_ranks
 
 from dnafm import DNAFMForSequenceClassification, DNAFMTokenizer
 
 pytestmark = pytest.mark.slow
-SECONDS = 120
 
 
 def random_dna(n_bases: int, seed: int) -> str:
@@ -45,13 +42,7 @@ def test_a_killed_run_goes_on_to_the_same_rows(place, dnafm):
     """SIGKILL amid the chunks of the first of two genomes: no window is missing, and none is there twice."""
     Path("large.fa").write_text(f">c\n{random_dna(60_000, 2)}\n")
     words = ["mine", "index", "large.fa", "second.fa", "--backbone", "model", "--window", 60, "--step", 10]
-    process = ForkedProcess(*words, "-o", "store")
-    end = time.monotonic() + SECONDS
-    while not list(Path().glob("store/*.parts/*.arrow")) and process.returncode is None and time.monotonic() < end:
-        time.sleep(0.002)
-    process.kill()
-    _, errors = process.communicate()
-    assert process.returncode == -signal.SIGKILL, errors
+    kill_when(lambda: list(Path().glob("store/*.parts/*.arrow")), *words, "-o", "store")
     n_finished = len(list(Path().glob("store/*.parts/*.arrow")))
     assert 0 < n_finished < 6
     assert len(rows()) == 0

@@ -1,8 +1,6 @@
 """`dnafm score` killed with SIGKILL, which no program can catch, and started again."""
 
 import random
-import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -11,13 +9,12 @@ pytest.importorskip("pysam")
 pytest.importorskip("pyarrow")
 
 import torch
-from forked_processes import ForkedProcess
+from forked_processes import kill_when
 
 from dnafm import DNAFMConfig, DNAFMForMaskedLM, DNAFMTokenizer
 
 # Six chunks of 256.
 N_VARIANTS = 1500
-SECONDS = 120
 WORDS = ["--vcf", "in.vcf", "--fasta", "genome.fa", "-o", "out.vcf.gz", "--backbone", "model", "--window", "62"]
 
 
@@ -52,22 +49,11 @@ def finished_chunks() -> list[Path]:
     return list(Path("out.vcf.gz.parts").glob("*.arrow"))
 
 
-def kill_in_the_middle() -> None:
-    """Start the command, and kill it as soon as it has finished a chunk."""
-    process = ForkedProcess("score", *WORDS)
-    end = time.monotonic() + SECONDS
-    while not finished_chunks() and process.returncode is None and time.monotonic() < end:
-        time.sleep(0.002)
-    process.kill()
-    _, errors = process.communicate()
-    assert process.returncode == -signal.SIGKILL, errors
-
-
 @pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bytes(folders, dnafm, monkeypatch):
     """The file is that of a run without interruption; finished chunks are kept, and nothing else is left behind."""
     before = {path.name for path in folders[0].iterdir()}
-    kill_in_the_middle()
+    kill_when(finished_chunks, "score", *WORDS)
     n_finished = len(finished_chunks())
     assert 0 < n_finished < 6
     assert not Path("out.vcf.gz").exists()

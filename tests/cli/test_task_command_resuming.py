@@ -1,11 +1,8 @@
 """A fit that was killed goes on, and ends as if it had not been."""
 
-import signal
-import time
-
 import pytest
 import torch
-from forked_processes import ForkedProcess
+from forked_processes import kill_when
 
 pytest.importorskip("jsonargparse")
 
@@ -50,12 +47,7 @@ def test_killed_fit_goes_on(workplace, dnafm, options, outcome):
     """After kill -9 in the middle, the same command with the order to resume gives the same metrics and weights."""
     run = workplace / "runs" / "cut"
     assert dnafm("fit", *options, "--trainer.output_dir", "runs/whole")[0] == 0
-    process = ForkedProcess("fit", *options)
-    while not complete_checkpoints(run) and process.returncode is None:
-        time.sleep(0.01)
-    process.kill()
-    _, errors = process.communicate()
-    assert process.returncode == -signal.SIGKILL, errors
+    kill_when(lambda: complete_checkpoints(run), "fit", *options)
     assert not (run / "metrics.json").exists()
     # The settings were written when training began.
     code, _, errors = dnafm("fit", "--config", run / "config.yaml", "--trainer.resume_from_checkpoint", "true")

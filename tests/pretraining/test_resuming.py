@@ -1,14 +1,12 @@
 """A run that was cut short goes on as if it had not been."""
 
 import resource
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from forked_processes import ForkedProcess, run_forked
+from forked_processes import kill_when, run_forked
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
@@ -75,13 +73,8 @@ def test_killed_command_goes_on(yaml_of, log_history, tmp_path):
     config = yaml_of(max_steps=40)
     words = ["pretrain", "--config", config]
     run_forked(*words, "--output_dir", tmp_path / "whole")
-    process = ForkedProcess(*words)
     run = tmp_path / "run"
-    while not complete_checkpoints(run) and process.returncode is None:
-        time.sleep(0.01)
-    process.kill()
-    _, errors = process.communicate()
-    assert process.returncode == -signal.SIGKILL, errors
+    kill_when(lambda: complete_checkpoints(run), *words)
     run_forked(*words, "--resume_from_checkpoint", "auto")
     assert weights(run) == weights(tmp_path / "whole")
     assert log_history(run, 40) == log_history(tmp_path / "whole", 40)
